@@ -1,0 +1,1 @@
+//! The logs behind the seam, and the registry client.

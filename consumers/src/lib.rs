@@ -1,0 +1,1 @@
+//! From a view topic to an agency's own copy.

@@ -1,0 +1,174 @@
+//! A data contract as the bus holds it: checked, resolved, and carried whole by one control event.
+//!
+//! People write contracts as ODCS YAML beside `.avsc` files; `governance/` reads those and makes this.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Agency, Dataset};
+use crate::wire::SchemaId;
+
+/// How sensitive a field is (Luật 91/2025, NĐ 356/2025).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pii {
+    /// Not personal data.
+    #[default]
+    None,
+    /// Basic personal data.
+    Basic,
+    /// Sensitive personal data.
+    Sensitive,
+}
+
+/// Whether a change may speak of the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effective {
+    /// A change is in force as soon as it is admitted; a later effective date is rejected.
+    #[default]
+    AtOnce,
+    /// The start date is part of the record key, so that a future record stands beside the present one.
+    InKey,
+}
+
+/// Where a record's version comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VersionSource {
+    /// The provider counts (`PhienBan`).
+    #[default]
+    Provider,
+    /// The position of the change in the source's own log.
+    LogPosition,
+    /// The source has none: a changed content is the next version.
+    Assigned,
+}
+
+/// Rules for one field, by its dotted path in the record. All that are given must hold; null passes all but `required`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct FieldRules {
+    /// How sensitive it is.
+    pub pii: Pii,
+    /// The data element it is (`personal-id`, `tax-code`, …; see [`crate::element`]), whose validator then applies.
+    pub element: Option<String>,
+    /// Null and empty text are refused.
+    pub required: bool,
+    /// A regular expression that the whole text must match.
+    pub pattern: Option<String>,
+    /// The texts (or numbers, as text) that are allowed.
+    pub values: Option<Vec<String>>,
+    /// Least number, or least date as `YYYY-MM-DD`.
+    pub minimum: Option<String>,
+    /// Greatest number, or greatest date as `YYYY-MM-DD`.
+    pub maximum: Option<String>,
+    /// Most characters (Unicode scalar values) of a text.
+    pub max_length: Option<u32>,
+    /// A code list of the contract that the value must be in.
+    pub code_list: Option<CodeListUse>,
+    /// What the field means, for people.
+    pub description: Option<String>,
+}
+
+/// Use of a code list by a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct CodeListUse {
+    /// Name of the list in [`Contract::code_lists`].
+    pub list: String,
+    /// Dotted path of a second field whose text form is appended after `@` before looking up: unit codes are known by
+    /// code and start date (`00001@2025-07-01`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<String>,
+}
+
+/// Who may write to a dataset, and which rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The agency.
+    pub agency: Agency,
+    /// Row filter over the record: it may write only rows for which this is true. None: all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
+}
+
+/// One released version of a contract's schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaVersion {
+    /// 1, 2, …
+    pub version: u32,
+    /// Id of the record's schema.
+    pub id: SchemaId,
+    /// The record's schema, as JSON text.
+    pub schema: String,
+    /// Id of the envelope's schema for this version.
+    pub envelope_id: SchemaId,
+}
+
+/// A contract.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Contract {
+    /// The dataset it is about.
+    pub dataset: Dataset,
+    /// The contract's own version, as its owner counts.
+    pub version: String,
+    /// The agency that answers for it.
+    pub owner: Agency,
+    /// What it is, for people.
+    #[serde(default)]
+    pub description: String,
+    /// Partitions of its topics.
+    pub partitions: u32,
+    /// Dotted paths of the fields of the record key, in order; texts, whole numbers and dates that are never null.
+    pub key: Vec<String>,
+    /// Who writes.
+    pub providers: Vec<Provider>,
+    /// Where versions come from.
+    #[serde(default)]
+    pub version_source: VersionSource,
+    /// The most a version may rise in one step; none: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_version_step: Option<u64>,
+    /// Whether a change may speak of the future.
+    #[serde(default)]
+    pub effective: Effective,
+    /// Free of personal data and open: only such datasets may share a view topic.
+    #[serde(default)]
+    pub open: bool,
+    /// Every record of it is made up; shown wherever the data is shown.
+    #[serde(default)]
+    pub synthetic: bool,
+    /// Released versions of the record's schema, oldest first; at least one.
+    pub schemas: Vec<SchemaVersion>,
+    /// Rules by dotted path.
+    #[serde(default)]
+    pub fields: BTreeMap<String, FieldRules>,
+    /// Frozen code lists: sorted codes by name of the list.
+    #[serde(default)]
+    pub code_lists: BTreeMap<String, Vec<String>>,
+}
+
+impl Contract {
+    /// The newest released schema version.
+    #[must_use]
+    pub fn latest(&self) -> Option<&SchemaVersion> {
+        self.schemas.last()
+    }
+
+    /// Whether `agency` may write to it.
+    #[must_use]
+    pub fn provider(&self, agency: &Agency) -> Option<&Provider> {
+        self.providers.iter().find(|p| &p.agency == agency)
+    }
+
+    /// Whether any field is personal data.
+    #[must_use]
+    pub fn personal(&self) -> bool {
+        self.fields.values().any(|f| f.pii != Pii::None)
+    }
+}

@@ -1,0 +1,383 @@
+//! Control events, and what they add up to.
+//!
+//! `kenh.control` is the ordered log of everything that was decided about the bus. A role folds it into a
+//! [`ControlSet`], an immutable value that is swapped whole at a marker (invariant 8).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::contract::Contract;
+use crate::frame::Version;
+use crate::grant::{EndReason, Grant};
+use crate::log::Position;
+use crate::names::{Agency, Dataset, GrantId, Principal, View};
+use crate::topic::{Edition, Topic};
+use crate::wire::SchemaId;
+
+/// The format number that this release writes.
+pub const FORMAT: u32 = 1;
+
+/// Number of an edition of a view on this bus: given once, in the order of activation, and never again. It names the
+/// edition in the router's state, where its topic's name would be too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ViewNo(pub u32);
+
+/// One record of `kenh.control`: JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlRecord {
+    /// Format number.
+    pub format: u32,
+    /// When it was written: milliseconds since 1970 (UTC). What takes effect when is decided by markers, not by this.
+    pub at_ms: i64,
+    /// What was decided.
+    pub event: ControlEvent,
+    /// Signatures over the event; empty on a bus whose genesis says `unsigned`.
+    #[serde(default)]
+    pub signatures: Vec<serde_json::Value>,
+}
+
+/// Whether control events must be signed on this bus, for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Nothing is signed: embedded or on loopback only.
+    Unsigned,
+    /// Signatures lead back to this public key, in hexadecimal.
+    Root(String),
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum ControlEvent {
+    /// The first event of every bus.
+    Genesis {
+        /// Whether events are signed.
+        trust: Trust,
+    },
+    /// An agency joins, or its document changes.
+    Agency(AgencyDocument),
+    /// A schema has an id. Ids are given in order from 1; a schema's text never changes.
+    Schema(SchemaDocument),
+    /// A contract comes into force, or a new version of it does.
+    Contract(Box<Contract>),
+    /// A grant comes into force. With an edition above 1 it replaces the active edition of the same view once it is
+    /// filled, or at once if that one has ended.
+    Grant(Box<Activation>),
+    /// A grant is renewed: same shape, same topic, later end.
+    Renewal {
+        /// The edition that goes on.
+        view_no: ViewNo,
+        /// The grant it now rests on (its id differs from the old one).
+        grant: Box<Grant>,
+        /// The new end: milliseconds since 1970 (UTC).
+        ends_ms: i64,
+    },
+    /// An edition of a view ends.
+    End {
+        /// Which.
+        view_no: ViewNo,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A provider's versions start anew (a source was restored from a backup).
+    Epoch {
+        /// In which dataset.
+        dataset: Dataset,
+        /// Whose.
+        provider: Agency,
+        /// The new epoch.
+        epoch: u32,
+        /// The two persons who said so.
+        by: [String; 2],
+    },
+}
+
+/// An agency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct AgencyDocument {
+    /// Its name on the bus.
+    pub name: Agency,
+    /// Its national code (`H29`, `H29.5.1`).
+    pub code: String,
+    /// What it is called.
+    pub title: String,
+    /// Its systems: who may act for it.
+    pub systems: Vec<Principal>,
+}
+
+/// A schema with its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SchemaDocument {
+    /// Its id.
+    pub id: SchemaId,
+    /// The subject it is registered under (`<topic>-value`; for the parts of a contract see `governance`).
+    pub subject: String,
+    /// Its version in the subject, from 1.
+    pub version: u32,
+    /// Its JSON text.
+    pub schema: String,
+}
+
+/// A grant that has come into force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Activation {
+    /// The number of this edition on this bus.
+    pub view_no: ViewNo,
+    /// The edition in the view's name.
+    pub edition: Edition,
+    /// The grant.
+    pub grant: Grant,
+    /// The id of the view's schema.
+    pub schema_id: SchemaId,
+    /// From when: milliseconds since 1970 (UTC), inclusive.
+    pub starts_ms: i64,
+    /// Until when: milliseconds since 1970 (UTC), exclusive.
+    pub ends_ms: i64,
+    /// Label under which pseudonyms and hashes of this recipient and purpose are derived from the node's master secret.
+    pub secret_label: String,
+}
+
+impl Activation {
+    /// The view's topic.
+    #[must_use]
+    pub fn topic(&self) -> Topic {
+        let Grant { recipient, dataset, view, .. } = &self.grant;
+        Topic::View(recipient.clone(), dataset.clone(), view.clone(), self.edition)
+    }
+}
+
+/// An edition of a view, and whether it has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewEntry {
+    /// What came into force, as renewed since.
+    pub activation: Arc<Activation>,
+    /// Where in the control log it was activated.
+    pub at: Position,
+    /// Where and why it ended by an event; its time may also simply run out.
+    pub ended: Option<(Position, EndReason)>,
+}
+
+impl ViewEntry {
+    /// Whether it is in force at `clock_ms`.
+    #[must_use]
+    pub fn in_force(&self, clock_ms: i64) -> bool {
+        self.ended.is_none() && self.activation.starts_ms <= clock_ms && clock_ms < self.activation.ends_ms
+    }
+}
+
+/// Everything in force after some position of the control log. Immutable once made; folding makes a new one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ControlSet {
+    /// Position of the last event folded in.
+    pub position: Position,
+    /// Digest of the control log up to there: each event's bytes are hashed onto the digest before.
+    pub digest: [u8; 32],
+    /// From the genesis; none before it.
+    pub trust: Option<Trust>,
+    /// Agencies by name.
+    pub agencies: BTreeMap<Agency, AgencyDocument>,
+    /// Schemas by id.
+    pub schemas: BTreeMap<SchemaId, Arc<SchemaDocument>>,
+    /// Contracts by dataset.
+    pub contracts: BTreeMap<Dataset, Arc<Contract>>,
+    /// Editions of views, ended ones too.
+    pub views: BTreeMap<ViewNo, ViewEntry>,
+    /// Epochs that were raised; all others are 0.
+    pub epochs: BTreeMap<(Dataset, Agency), u32>,
+}
+
+/// A control event that does not fit what was decided before it. Such a record is ignored and reported; it changes
+/// nothing but position and digest.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Not JSON of this format.
+    #[error("control record at {position} is not readable")]
+    Unreadable {
+        /// Where it lies.
+        position: Position,
+        /// What the parser says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Written by a newer release.
+    #[error("control record at {position} has format {format}; this release reads {FORMAT}: use a newer kenh")]
+    Format {
+        /// Where it lies.
+        position: Position,
+        /// Its format.
+        format: u32,
+    },
+    /// It contradicts what stands.
+    #[error("control record at {position}: {reason}")]
+    Refused {
+        /// Where it lies.
+        position: Position,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ControlSet {
+    /// Folds one record in. Position and digest move on in any case.
+    ///
+    /// # Errors
+    /// [`ControlError`]: the record is ignored.
+    pub fn apply(&mut self, position: Position, bytes: &[u8]) -> Result<(), ControlError> {
+        let mut hasher = Sha256::new();
+        hasher.update(self.digest);
+        hasher.update((bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+        self.digest = hasher.finalize().into();
+        self.position = position;
+        let record: ControlRecord =
+            serde_json::from_slice(bytes).map_err(|source| ControlError::Unreadable { position, source })?;
+        if record.format != FORMAT {
+            return Err(ControlError::Format { position, format: record.format });
+        }
+        self.fold(position, record.event).map_err(|reason| ControlError::Refused { position, reason })
+    }
+
+    fn fold(&mut self, position: Position, event: ControlEvent) -> Result<(), String> {
+        if self.trust.is_none() != matches!(event, ControlEvent::Genesis { .. }) {
+            return Err("the genesis is the first event and the only one of its kind".into());
+        }
+        match event {
+            ControlEvent::Genesis { trust } => self.trust = Some(trust),
+            ControlEvent::Agency(document) => {
+                if let Some(role) = document.systems.iter().find(|s| s.is_role()) {
+                    return Err(format!("system {role} of agency {} bears the name of a role", document.name));
+                }
+                self.agencies.insert(document.name.clone(), document);
+            }
+            ControlEvent::Schema(document) => {
+                if let Some(known) = self.schemas.get(&document.id)
+                    && known.schema != document.schema
+                {
+                    return Err(format!("schema id {} is taken by another text", document.id));
+                }
+                self.schemas.insert(document.id, Arc::new(document));
+            }
+            ControlEvent::Contract(contract) => self.fold_contract(*contract)?,
+            ControlEvent::Grant(activation) => self.fold_grant(position, *activation)?,
+            ControlEvent::Renewal { view_no, grant, ends_ms } => {
+                let entry = self.views.get_mut(&view_no).ok_or_else(|| format!("there is no view {}", view_no.0))?;
+                if entry.ended.is_some() {
+                    return Err(format!("view {} has ended and cannot be renewed", view_no.0));
+                }
+                entry.activation = Arc::new(Activation { grant: *grant, ends_ms, ..(*entry.activation).clone() });
+            }
+            ControlEvent::End { view_no, reason } => {
+                let entry = self.views.get_mut(&view_no).ok_or_else(|| format!("there is no view {}", view_no.0))?;
+                entry.ended.get_or_insert((position, reason));
+            }
+            ControlEvent::Epoch { dataset, provider, epoch, by } => {
+                if by[0] == by[1] {
+                    return Err("an epoch is raised by two persons, not by one twice".into());
+                }
+                let known = self.epochs.entry((dataset, provider)).or_default();
+                if epoch <= *known {
+                    return Err(format!("epoch {epoch} is not above {known}"));
+                }
+                *known = epoch;
+            }
+        }
+        Ok(())
+    }
+
+    fn fold_contract(&mut self, contract: Contract) -> Result<(), String> {
+        if contract.schemas.is_empty() {
+            return Err(format!("contract {} has no schema", contract.dataset));
+        }
+        if let Some(old) = self.contracts.get(&contract.dataset) {
+            // Invariant 5: a released schema version is never edited, nor taken back.
+            if !contract.schemas.starts_with(&old.schemas) {
+                return Err(format!("contract {} edits or drops a released schema version", contract.dataset));
+            }
+            if contract.partitions != old.partitions || contract.key != old.key {
+                return Err(format!("contract {} changes its record key or partitions in place", contract.dataset));
+            }
+        }
+        self.contracts.insert(contract.dataset.clone(), Arc::new(contract));
+        Ok(())
+    }
+
+    fn fold_grant(&mut self, position: Position, activation: Activation) -> Result<(), String> {
+        let grant = &activation.grant;
+        if self.views.contains_key(&activation.view_no) {
+            return Err(format!("view number {} is taken", activation.view_no.0));
+        }
+        if !self.contracts.contains_key(&grant.dataset) {
+            return Err(format!("grant {}: there is no contract for {}", grant.id, grant.dataset));
+        }
+        let agency = self.agencies.get(&grant.recipient);
+        let Some(agency) = agency else {
+            return Err(format!("grant {}: there is no agency {}", grant.id, grant.recipient));
+        };
+        if let Some(other) = grant.systems.iter().find(|s| !agency.systems.contains(s)) {
+            return Err(format!("grant {}: {other} is not a system of {}", grant.id, grant.recipient));
+        }
+        let same_name = |v: &&ViewEntry| v.activation.topic() == activation.topic();
+        if self.views.values().any(|v| same_name(&v)) {
+            return Err(format!("grant {}: topic {} was used before", grant.id, activation.topic()));
+        }
+        let entry = ViewEntry { activation: Arc::new(activation), at: position, ended: None };
+        self.views.insert(entry.activation.view_no, entry);
+        Ok(())
+    }
+
+    /// Editions of views of `dataset` that are in force at `clock_ms`, in the order of their numbers.
+    pub fn in_force<'a>(&'a self, dataset: &'a Dataset, clock_ms: i64) -> impl Iterator<Item = &'a ViewEntry> + 'a {
+        self.views.values().filter(move |v| &v.activation.grant.dataset == dataset && v.in_force(clock_ms))
+    }
+
+    /// Every edition of one view of one agency, oldest first.
+    pub fn editions<'a>(
+        &'a self,
+        agency: &'a Agency,
+        dataset: &'a Dataset,
+        view: &'a View,
+    ) -> impl Iterator<Item = &'a ViewEntry> + 'a {
+        self.views.values().filter(move |v| {
+            let g = &v.activation.grant;
+            &g.recipient == agency && &g.dataset == dataset && &g.view == view
+        })
+    }
+
+    /// The entry that rests on grant `id`, the newest if it was renewed under the same name.
+    #[must_use]
+    pub fn view_of_grant(&self, id: &GrantId) -> Option<&ViewEntry> {
+        self.views.values().rev().find(|v| &v.activation.grant.id == id)
+    }
+
+    /// The epoch of a provider's versions in a dataset.
+    #[must_use]
+    pub fn epoch(&self, dataset: &Dataset, provider: &Agency) -> u32 {
+        self.epochs.get(&(dataset.clone(), provider.clone())).copied().unwrap_or_default()
+    }
+
+    /// The next moment after `clock_ms` at which a view starts or ends by its time, for a loop that is idle.
+    #[must_use]
+    pub fn next_due(&self, clock_ms: i64) -> Option<i64> {
+        self.views
+            .values()
+            .filter(|v| v.ended.is_none())
+            .flat_map(|v| [v.activation.starts_ms, v.activation.ends_ms])
+            .filter(|at| *at > clock_ms)
+            .min()
+    }
+
+    /// A version under the epoch in force.
+    #[must_use]
+    pub fn version(&self, dataset: &Dataset, provider: &Agency, version: u64) -> Version {
+        Version { epoch: self.epoch(dataset, provider), version }
+    }
+}

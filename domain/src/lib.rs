@@ -1,0 +1,32 @@
+//! What a thing *is*, and whether it may be shared.
+//!
+//! Everything here is a pure function of its arguments: no I/O, no clock, no randomness, no threads. Time and secrets
+//! are passed in. The other crates depend on this one and not on each other.
+//!
+//! Read in the order of an event's life:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`names`], [`topic`] | validated names, and the topics made of them |
+//! | [`contract`], [`grant`], [`control`] | the agreements in force, as the control log carries them |
+//! | [`schema`] | an Avro schema, parsed once and walked often |
+//! | [`wire`], [`envelope`], [`frame`], [`key`] | bytes: view records, submitted changes, data records, record keys |
+//! | [`rule`], [`element`], [`admit`] | whether a submitted change enters the bus |
+//! | [`filter`], [`shape`], [`route`] | whom an admitted change concerns, and what they see of it |
+//! | [`receipt`], [`notice`] | what providers and recipients are told |
+//! | [`log`] | the seam: what a log must promise |
+//! | [`limits`] | every bound, with its reason |
+
+pub mod contract;
+pub mod control;
+pub mod frame;
+pub mod grant;
+pub mod key;
+pub mod limits;
+pub mod log;
+pub mod names;
+pub mod notice;
+pub mod receipt;
+pub mod secret;
+pub mod topic;
+pub mod wire;

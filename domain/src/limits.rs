@@ -1,0 +1,64 @@
+//! Every bound, in one place, with its reason (invariant 6).
+
+/// Longest name of an agency, dataset, view, grant or principal. Five of them and a number still fit into the 249 bytes
+/// that Kafka allows a topic name.
+pub const MAX_NAME_BYTES: usize = 48;
+
+/// Longest record key, in bytes. The national envelope allows an id of 150 characters; four bytes each, and a composite
+/// key has several parts.
+pub const MAX_KEY_BYTES: usize = 1024;
+
+/// Largest submitted change, envelope included. Kafka's own default for a record is 1 MiB; a larger document belongs
+/// into a distribution that the record points to.
+pub const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// Largest control event: a contract carries its schemas and its frozen code lists.
+pub const MAX_CONTROL_BYTES: usize = 8 << 20;
+
+/// Longest submission id.
+pub const MAX_SUBMISSION_BYTES: usize = 64;
+
+/// Deepest nesting of a schema. The deepest contract known today needs 4; deeper ones make every walk a risk to the
+/// stack.
+pub const MAX_SCHEMA_DEPTH: usize = 16;
+
+/// Most fields of a schema, nested ones included.
+pub const MAX_SCHEMA_FIELDS: usize = 512;
+
+/// Longest text of a row filter, and most terms in it. The longest list known today (every province of a region) has
+/// 34 terms.
+pub const MAX_FILTER_BYTES: usize = 16 << 10;
+/// Most comparisons and list members in a row filter.
+pub const MAX_FILTER_TERMS: usize = 1024;
+
+/// Most grants of one dataset whose filter no index can help (a predicate that must be evaluated for every record).
+pub const MAX_SCANNING_FILTERS: usize = 8;
+
+/// Most partitions of a dataset; a transaction pays for each partition it touches.
+pub const MAX_PARTITIONS: u32 = 256;
+
+/// Most input records in one router batch: bounds the overlay, the transaction and what an abort must decide again.
+pub const MAX_BATCH_RECORDS: usize = 5_000;
+/// Most input bytes in one router batch.
+pub const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// A marker is written before a batch when the last one is older than this: the grain of time on the bus.
+pub const MARKER_INTERVAL_MS: i64 = 1_000;
+
+/// Records of one submission that one running receipt covers; the end of a submission is always answered.
+pub const RECEIPT_EVERY: u64 = 1_000;
+/// Submissions of one input partition that are counted side by side; beyond that the oldest is answered early.
+pub const MAX_OPEN_SUBMISSIONS: usize = 16;
+
+/// Most grants that fill at once; others wait their turn.
+pub const MAX_OPEN_LANES: usize = 64;
+
+/// Largest metadata text beside the committed positions: Kafka's default for `offset.metadata.max.bytes`.
+pub const MAX_METADATA_BYTES: usize = 4096;
+
+/// Days a tombstone stays in a compacted view topic. A subscriber away for more than half of this fills afresh.
+pub const TOMBSTONE_DAYS: u32 = 30;
+/// Days that submitted changes, receipts and dead letters are kept.
+pub const INTAKE_DAYS: u32 = 30;
+/// Days that notices other than view cards are kept.
+pub const NOTICE_DAYS: u32 = 365;

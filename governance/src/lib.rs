@@ -1,0 +1,1 @@
+//! Declared state, control log, registry.

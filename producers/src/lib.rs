@@ -1,0 +1,1 @@
+//! From a source to in.*: formats, validation, submission.

@@ -1,0 +1,1 @@
+//! The router: claim, admit, route, state, lanes, transactions.

@@ -1,0 +1,1 @@
+//! Test doubles, builders and the conformance suite of the seam (dev only).
