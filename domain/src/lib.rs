@@ -27,6 +27,7 @@ pub mod log;
 pub mod names;
 pub mod notice;
 pub mod receipt;
+pub mod route;
 pub mod secret;
 pub mod topic;
 pub mod wire;
