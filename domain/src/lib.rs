@@ -10,6 +10,7 @@
 //! | [`names`], [`topic`] | validated names, and the topics made of them |
 //! | [`contract`], [`grant`], [`control`] | the agreements in force, as the control log carries them |
 //! | [`schema`] | an Avro schema, parsed once and walked often |
+//! | [`date`] | days since 1970 and their text |
 //! | [`wire`], [`envelope`], [`frame`], [`key`] | bytes: view records, submitted changes, data records, record keys |
 //! | [`rule`], [`element`], [`admit`] | whether a submitted change enters the bus |
 //! | [`filter`], [`shape`], [`route`] | whom an admitted change concerns, and what they see of it |
@@ -19,6 +20,7 @@
 
 pub mod contract;
 pub mod control;
+pub mod date;
 pub mod frame;
 pub mod grant;
 pub mod key;
@@ -27,6 +29,7 @@ pub mod log;
 pub mod names;
 pub mod notice;
 pub mod receipt;
+pub mod schema;
 pub mod route;
 pub mod secret;
 pub mod topic;

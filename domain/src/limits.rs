@@ -25,11 +25,17 @@ pub const MAX_SCHEMA_DEPTH: usize = 16;
 /// Most fields of a schema, nested ones included.
 pub const MAX_SCHEMA_FIELDS: usize = 512;
 
+/// Most array and map items of one body, over all its arrays and maps. An item may take no bytes at all (an array of
+/// null), so that the length of the body does not bound them; no record of [`MAX_RECORD_BYTES`] can hold more that do.
+pub const MAX_BODY_ITEMS: u64 = 1 << 20;
+
 /// Longest text of a row filter, and most terms in it. The longest list known today (every province of a region) has
 /// 34 terms.
 pub const MAX_FILTER_BYTES: usize = 16 << 10;
 /// Most comparisons and list members in a row filter.
 pub const MAX_FILTER_TERMS: usize = 1024;
+/// Deepest nesting of parentheses and `!` in a row filter: evaluation recurs that deep, and nobody reads deeper ones.
+pub const MAX_FILTER_DEPTH: usize = 32;
 
 /// Most grants of one dataset whose filter no index can help (a predicate that must be evaluated for every record).
 pub const MAX_SCANNING_FILTERS: usize = 8;

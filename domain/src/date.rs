@@ -1,0 +1,109 @@
+//! Dates as Avro carries them, days since 1970-01-01 in the proleptic Gregorian calendar, and their `YYYY-MM-DD` form.
+//! A date never passes through a time zone.
+
+use std::fmt::Write as _;
+
+/// The date of a text that is exactly `YYYY-MM-DD` and a day of the calendar, in days since 1970-01-01; none for
+/// anything else.
+#[must_use]
+pub fn parse(text: &str) -> Option<i32> {
+    let bytes = text.as_bytes();
+    let form = bytes.len() == 10
+        && bytes.iter().enumerate().all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() });
+    if !form {
+        return None;
+    }
+    let date: jiff::civil::Date = text.parse().ok()?;
+    Some(days(i64::from(date.year()), i64::from(date.month()), i64::from(date.day())))
+}
+
+/// The `YYYY-MM-DD` form of `days` since 1970-01-01. Years beyond 9999 and before 0 carry a sign (ISO 8601 extended
+/// years).
+#[must_use]
+pub fn text(days: i32) -> String {
+    let mut out = String::with_capacity(10);
+    put_text(days, &mut out);
+    out
+}
+
+/// Appends what [`text`] gives.
+pub fn put_text(days: i32, out: &mut String) {
+    let (year, month, day) = civil(days);
+    // Writing to a String cannot fail.
+    let _ = match year {
+        0..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
+        _ => write!(out, "{year:+05}-{month:02}-{day:02}"),
+    };
+}
+
+/// The year of `days` since 1970-01-01.
+#[must_use]
+pub fn year(days: i32) -> i32 {
+    civil(days).0
+}
+
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`; for years a text can hold.
+fn days(year: i64, month: i64, day: i64) -> i32 {
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let year_of_era = y.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    #[expect(clippy::cast_possible_truncation, reason = "a year of four digits is within three million days of 1970")]
+    let days = (era * 146_097 + day_of_era - 719_468) as i32;
+    days
+}
+
+/// The same paper, `civil_from_days`: year, month, day. Total over all of `i32`, which a civil date type is not.
+fn civil(days: i32) -> (i32, i32, i32) {
+    let z = i64::from(days) + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    #[expect(clippy::cast_possible_truncation, reason = "i32 days are within six million years of 1970")]
+    let civil = (year as i32, month as i32, day as i32);
+    civil
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::Date;
+    use jiff::{Span, ToSpan as _};
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_real_days_in_the_one_form_are_dates() {
+        assert_eq!(parse("1970-01-01"), Some(0));
+        assert_eq!(parse("2025-07-01"), Some(20_270));
+        assert_eq!(parse("2024-02-29"), Some(19_782));
+        for bad in ["2025-02-29", "2025-13-01", "2025-7-1", "20250701", "2025-07-01T00:00", "", "+025-07-01", "2025‑07‑01"]
+        {
+            assert_eq!(parse(bad), None, "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn every_day_of_an_int_has_a_text() {
+        assert_eq!(text(i32::MAX), "+5881580-07-11");
+        assert_eq!(text(i32::MIN), "-5877641-06-23");
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_jiff(days in -700_000..2_900_000_i32) {
+            let epoch: Date = "1970-01-01".parse().unwrap();
+            let span: Span = i64::from(days).days();
+            let date = epoch.checked_add(span).unwrap();
+            prop_assume!(date.year() >= 0);
+            prop_assert_eq!(text(days), date.to_string());
+            prop_assert_eq!(parse(&date.to_string()), Some(days));
+            prop_assert_eq!(year(days), i32::from(date.year()));
+        }
+    }
+}

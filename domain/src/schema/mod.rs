@@ -1,0 +1,192 @@
+//! An Avro schema, parsed once and walked often.
+//!
+//! `apache-avro` reads the JSON; what it gives is resolved into a tree of our own ([`Type`]) in which named types are
+//! in place, `null` unions are recognised, and nothing recurs. A body is then validated byte by byte in one pass
+//! ([`Schema::walk`]), which also notes where every field lies; after that a field is read without decoding the rest.
+//!
+//! Not here: what a field's value must be (contracts: [`crate::admit`]), and who may see it ([`crate::shape`]).
+
+mod body;
+mod resolve;
+mod types;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+pub(crate) use body::Reader;
+pub use body::{BodyError, Fault, Spans, Value};
+pub use types::{Decimal, Enum, Field, Fixed, NullBranch, Path, Record, Type};
+
+/// A record schema. Cheap to clone.
+#[derive(Clone)]
+pub struct Schema(Arc<Inner>);
+
+struct Inner {
+    text: String,
+    canonical: String,
+    fingerprint: [u8; 32],
+    avro: apache_avro::Schema,
+    record: Arc<Record>,
+}
+
+/// A text that is no schema the bus can carry.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Not an Avro schema.
+    #[error("not an Avro schema")]
+    Avro(#[source] Box<apache_avro::Error>),
+    /// An Avro schema, but not of a record.
+    #[error("the schema is not a record; put the value into a field of one")]
+    NotARecord,
+    /// A named type that contains itself: its depth has no bound.
+    #[error("type {name} at {field} contains itself; a schema on the bus may not recur")]
+    Recursive {
+        /// The type.
+        name: String,
+        /// Dotted path of the field where it recurs.
+        field: String,
+    },
+    /// A name that is not defined, or defined twice.
+    #[error("type {name} at {field} is {problem}")]
+    Name {
+        /// The type.
+        name: String,
+        /// Dotted path of the field.
+        field: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A type that the bus does not carry.
+    #[error("field {field} is {what}, which the bus does not carry; {hint}")]
+    Unsupported {
+        /// Dotted path of the field.
+        field: String,
+        /// The type.
+        what: &'static str,
+        /// What to use instead.
+        hint: &'static str,
+    },
+    /// Nested deeper than [`MAX_SCHEMA_DEPTH`](crate::limits::MAX_SCHEMA_DEPTH).
+    #[error("field {field} is nested deeper than {} levels", crate::limits::MAX_SCHEMA_DEPTH)]
+    TooDeep {
+        /// Dotted path of a field that is too deep.
+        field: String,
+    },
+    /// More fields than [`MAX_SCHEMA_FIELDS`](crate::limits::MAX_SCHEMA_FIELDS), nested ones included.
+    #[error("the schema has more than {} fields, nested ones included", crate::limits::MAX_SCHEMA_FIELDS)]
+    TooManyFields,
+}
+
+impl Schema {
+    /// Takes the JSON text of a record schema.
+    ///
+    /// Carried: all primitive types, enum, fixed, array, map, record, unions, and the logical types date, time,
+    /// timestamp and local timestamp (milliseconds and microseconds), decimal over bytes, uuid over string. Other
+    /// logical types are refused or, where `apache-avro` does not know them, carried as what they annotate.
+    ///
+    /// # Errors
+    /// [`SchemaError`]: not Avro, not a record, recursive, too deep, too many fields, or a type that is not carried.
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        let avro = apache_avro::Schema::parse_str(text).map_err(|e| SchemaError::Avro(Box::new(e)))?;
+        let record = resolve::record(&avro)?;
+        let canonical = avro.canonical_form();
+        let fingerprint = Sha256::digest(canonical.as_bytes()).into();
+        Ok(Self(Arc::new(Inner { text: text.to_owned(), canonical, fingerprint, avro, record })))
+    }
+
+    /// The JSON text as given.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Avro's Parsing Canonical Form (Avro specification, "Transforming into Parsing Canonical Form"): equal for
+    /// schemas that read bytes alike. It leaves out defaults and logical types.
+    #[must_use]
+    pub fn canonical(&self) -> &str {
+        &self.0.canonical
+    }
+
+    /// SHA-256 of [`canonical`](Self::canonical).
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.0.fingerprint
+    }
+
+    /// As `apache-avro` holds it.
+    #[must_use]
+    pub fn avro(&self) -> &apache_avro::Schema {
+        &self.0.avro
+    }
+
+    /// The record's full name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.record.name
+    }
+
+    /// The fields of the record, in order.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.0.record.fields
+    }
+
+    /// The record itself.
+    #[must_use]
+    pub fn record(&self) -> &Arc<Record> {
+        &self.0.record
+    }
+
+    /// The field at a dotted path through nested records, nullable ones too (`NoiOHienTai.MaTinh`); none when there is
+    /// no such field. Nothing leads into arrays, maps and unions of several types.
+    #[must_use]
+    pub fn path(&self, dotted: &str) -> Option<Path> {
+        types::resolve_path(self.record(), dotted)
+    }
+
+    /// Validates **every** byte of `body`, in one pass: lengths, UTF-8, union branches, enum symbols, array and map
+    /// blocks, nothing left over. Notes in `spans` where each field lies. `spans` is scratch, to be used again; its
+    /// content means something only after success, and only for this schema and body.
+    ///
+    /// Stricter than `apache-avro`, so that equal values have equal bytes and nothing is made up from missing ones:
+    /// numbers must have their shortest form, the byte size of an array or map block must be true, a missing end is an
+    /// error everywhere, a UUID has its hyphens.
+    ///
+    /// # Errors
+    /// [`BodyError`] names the field and what is wrong with it, never its value.
+    pub fn walk(&self, body: &[u8], spans: &mut Spans) -> Result<(), BodyError> {
+        body::walk(&self.0.record, body, spans)
+    }
+
+    /// The value at `path` after a successful [`walk`](Self::walk) of the same body: null also where a record on the
+    /// way is null.
+    #[must_use]
+    pub fn value<'a>(&self, body: &'a [u8], spans: &Spans, path: &'a Path) -> Value<'a> {
+        path.value(body, spans)
+    }
+
+    /// Where the bytes of the field at `path` lie in the body (for a nullable field: the branch too); none where a
+    /// record on the way is null.
+    #[must_use]
+    pub fn span(&self, spans: &Spans, path: &Path) -> Option<Range<usize>> {
+        spans.get(path.slot())
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schema({})", self.name())
+    }
+}
+
+impl PartialEq for Schema {
+    /// Same text.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.text == other.0.text
+    }
+}
+
+impl Eq for Schema {}
