@@ -21,6 +21,7 @@
 pub mod contract;
 pub mod control;
 pub mod date;
+pub mod filter;
 pub mod frame;
 pub mod grant;
 pub mod key;

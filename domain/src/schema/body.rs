@@ -209,7 +209,11 @@ impl<'a> Reader<'a> {
                 reader.skip(inner, blame)
             }),
             Type::Nullable(inner, null) => {
-                if self.branch(2)? == null.null() { Ok(()) } else { self.skip(inner, blame) }
+                if self.branch(2)? == null.null() {
+                    Ok(())
+                } else {
+                    self.skip(inner, blame)
+                }
             }
             Type::Union(branches) => {
                 let branch = self.branch(branches.len())?;
@@ -367,9 +371,10 @@ impl<'a> Reader<'a> {
     fn uuid(&mut self) -> Result<&'a str, Fault> {
         let text = self.text()?;
         let form = text.len() == 36
-            && text.bytes().enumerate().all(|(i, b)| {
-                if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() }
-            });
+            && text
+                .bytes()
+                .enumerate()
+                .all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() });
         if form { Ok(text) } else { Err(Fault::Uuid) }
     }
 
@@ -388,6 +393,25 @@ impl<'a> Reader<'a> {
     const fn position32(&self) -> u32 {
         self.pos as u32
     }
+}
+
+/// Appends an int or long: zigzag, then 7 bits a byte, least first.
+#[inline]
+pub fn put_long(n: i64, out: &mut Vec<u8>) {
+    let mut rest = zigzag(n);
+    while rest >= 0x80 {
+        #[expect(clippy::cast_possible_truncation, reason = "seven bits are wanted")]
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "fewer than eight bits are left")]
+    out.push(rest as u8);
+}
+
+#[inline]
+#[expect(clippy::cast_sign_loss, reason = "zigzag encoding is defined on the bits")]
+const fn zigzag(n: i64) -> u64 {
+    ((n << 1) ^ (n >> 63)) as u64
 }
 
 #[inline]

@@ -9,6 +9,7 @@
 mod body;
 mod resolve;
 mod types;
+pub(crate) mod versions;
 
 use std::fmt;
 use std::ops::Range;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 pub(crate) use body::Reader;
-pub use body::{BodyError, Fault, Spans, Value};
+pub use body::{BodyError, Fault, Spans, Value, put_long};
 pub use types::{Decimal, Enum, Field, Fixed, NullBranch, Path, Record, Type};
 
 /// A record schema. Cheap to clone.
@@ -147,6 +148,20 @@ impl Schema {
         types::resolve_path(self.record(), dotted)
     }
 
+    /// The dotted paths of every field that [`path`](Self::path) finds, in order.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::with_capacity(self.0.record.slots);
+        types::list_paths(&self.0.record, "", &mut paths);
+        paths
+    }
+
+    /// The path nearest to a mistyped one, for a hint; none when nothing is near.
+    #[must_use]
+    pub fn nearest(&self, dotted: &str) -> Option<String> {
+        nearest(dotted, self.paths())
+    }
+
     /// Validates **every** byte of `body`, in one pass: lengths, UTF-8, union branches, enum symbols, array and map
     /// blocks, nothing left over. Notes in `spans` where each field lies. `spans` is scratch, to be used again; its
     /// content means something only after success, and only for this schema and body.
@@ -190,3 +205,31 @@ impl PartialEq for Schema {
 }
 
 impl Eq for Schema {}
+
+/// Of `candidates` the one nearest to `word` by edits, when it is near enough to be meant. A path may also be named by
+/// its last part alone.
+pub(crate) fn nearest(word: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
+    let (word, limit) = (word.to_lowercase(), word.chars().count() / 3 + 1);
+    let distance = |candidate: &String| {
+        let lower = candidate.to_lowercase();
+        let last = lower.rsplit('.').next().unwrap_or_default();
+        if last == word { 1 } else { edits(&word, &lower) }
+    };
+    let scored = candidates.into_iter().map(|c| (distance(&c), c));
+    scored.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, c)| c)
+}
+
+/// Levenshtein distance in characters.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -202,10 +202,9 @@ impl Type {
             Self::Uuid => "a uuid",
             Self::Date => "a date",
             Self::TimeMillis | Self::TimeMicros => "a time of day",
-            Self::TimestampMillis
-            | Self::TimestampMicros
-            | Self::LocalTimestampMillis
-            | Self::LocalTimestampMicros => "a timestamp",
+            Self::TimestampMillis | Self::TimestampMicros | Self::LocalTimestampMillis | Self::LocalTimestampMicros => {
+                "a timestamp"
+            }
             Self::Decimal(_) => "a decimal",
             Self::Fixed(_) => "fixed bytes",
             Self::Enum(_) => "an enum",
@@ -286,5 +285,15 @@ pub(super) fn resolve_path(root: &Record, dotted: &str) -> Option<Path> {
         under_nullable |= matches!(field.ty, Type::Nullable(..));
         base = slot + 1;
         name = next;
+    }
+}
+
+pub(super) fn list_paths(record: &Record, prefix: &str, out: &mut Vec<String>) {
+    for field in &record.fields {
+        let path = if prefix.is_empty() { field.name.clone() } else { format!("{prefix}.{}", field.name) };
+        out.push(path.clone());
+        if let Some(nested) = field.ty.record() {
+            list_paths(nested, &path, out);
+        }
     }
 }
