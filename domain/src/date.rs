@@ -1,7 +1,7 @@
 //! Dates as Avro carries them, days since 1970-01-01 in the proleptic Gregorian calendar, and their `YYYY-MM-DD` form.
 //! A date never passes through a time zone.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// The date of a text that is exactly `YYYY-MM-DD` and a day of the calendar, in days since 1970-01-01; none for
 /// anything else.
@@ -21,15 +21,15 @@ pub fn parse(text: &str) -> Option<i32> {
 /// years).
 #[must_use]
 pub fn text(days: i32) -> String {
-    let mut out = String::with_capacity(10);
+    let mut out = Vec::with_capacity(10);
     put_text(days, &mut out);
-    out
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Appends what [`text`] gives.
-pub fn put_text(days: i32, out: &mut String) {
+pub fn put_text(days: i32, out: &mut Vec<u8>) {
     let (year, month, day) = civil(days);
-    // Writing to a String cannot fail.
+    // Writing to a Vec cannot fail.
     let _ = match year {
         0..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
         _ => write!(out, "{year:+05}-{month:02}-{day:02}"),

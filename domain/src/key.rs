@@ -99,6 +99,19 @@ pub fn pseudonym(secret: &Secret, record_key: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(&secret.mac(record_key)[..16])
 }
 
+/// Appends what [`pseudonym`] gives, without allocating for it.
+pub fn put_pseudonym(secret: &Secret, record_key: &[u8], out: &mut Vec<u8>) {
+    let mut text = [0; 22];
+    pseudonym_into(secret, record_key, &mut text);
+    out.extend_from_slice(&text);
+}
+
+/// Writes what [`pseudonym`] gives.
+pub(crate) fn pseudonym_into(secret: &Secret, record_key: &[u8], out: &mut [u8; 22]) {
+    let written = URL_SAFE_NO_PAD.encode_slice(&secret.mac(record_key)[..16], out);
+    debug_assert_eq!(written.ok(), Some(22), "16 bytes are 22 characters");
+}
+
 /// A 128-bit keyed hash (`SipHash-1-3`), for state in memory: an outsider who does not know `secret` cannot make two
 /// record keys or contents collide.
 #[must_use]

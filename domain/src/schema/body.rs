@@ -150,6 +150,11 @@ impl<'a> Reader<'a> {
         self.pos
     }
 
+    /// The bytes from `start` to here.
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
+        self.body.get(start..self.pos).unwrap_or_default()
+    }
+
     /// A record whose fields have slots. On a fault `blame` becomes the path of the field.
     fn record(&mut self, record: &Record, slots: &mut [Span], blame: &mut String) -> Result<(), Fault> {
         for field in &record.fields {

@@ -29,8 +29,6 @@ pub(crate) struct StandIn {
     pub(crate) parent: Option<Path>,
     /// The type of the field, in the oldest version that has it.
     pub(crate) ty: Type,
-    /// Whether a record on the way may be null, in that version.
-    pub(crate) under_nullable: bool,
     /// Its default, encoded as `ty`; none for null.
     pub(crate) bytes: Option<Box<[u8]>>,
 }
@@ -67,8 +65,7 @@ pub(crate) fn source(schemas: &[(SchemaId, Schema)], writer: &Schema, dotted: &s
         gone += 1;
     };
     let bytes = default_of(&field.ty, field.default.as_ref(), names)?;
-    let (ty, under_nullable) = (at_origin.ty().clone(), at_origin.under_nullable());
-    Some(Source::StandIn(StandIn { parent, ty, under_nullable, bytes }))
+    Some(Source::StandIn(StandIn { parent, ty: at_origin.ty().clone(), bytes }))
 }
 
 /// The default at `rest` below a field: encoded, or none for null; nothing when there is none.
