@@ -3,7 +3,7 @@
 //! `kenh.control` is the ordered log of everything that was decided about the bus. A role folds it into a
 //! [`ControlSet`], an immutable value that is swapped whole at a marker (invariant 8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -193,6 +193,8 @@ pub struct ControlSet {
     pub views: BTreeMap<ViewNo, ViewEntry>,
     /// Epochs that were raised; all others are 0.
     pub epochs: BTreeMap<(Dataset, Agency), u32>,
+    /// Ids of grants that another grant has taken over from in a renewal. Like those of ended grants, never used again.
+    pub retired: BTreeSet<GrantId>,
 }
 
 /// A control event that does not fit what was decided before it. Such a record is ignored and reported; it changes
@@ -273,6 +275,9 @@ impl ControlSet {
                 if entry.ended.is_some() {
                     return Err(format!("view {} has ended and cannot be renewed", view_no.0));
                 }
+                if entry.activation.grant.id != grant.id {
+                    self.retired.insert(entry.activation.grant.id.clone());
+                }
                 entry.activation = Arc::new(Activation { grant: *grant, ends_ms, ..(*entry.activation).clone() });
             }
             ControlEvent::End { view_no, reason } => {
@@ -314,6 +319,9 @@ impl ControlSet {
         let grant = &activation.grant;
         if self.views.contains_key(&activation.view_no) {
             return Err(format!("view number {} is taken", activation.view_no.0));
+        }
+        if self.retired.contains(&grant.id) {
+            return Err(format!("grant id {} was used before", grant.id));
         }
         if !self.contracts.contains_key(&grant.dataset) {
             return Err(format!("grant {}: there is no contract for {}", grant.id, grant.dataset));

@@ -1,0 +1,109 @@
+//! Making a plan so: topics and access lists first, then the control events in one flush.
+//!
+//! Topics exist before the marker that puts them to use; a crash in between leaves topics without use, which the next
+//! run finds and takes. What narrows access on topics that were there before comes after the events.
+
+use std::collections::BTreeMap;
+
+use kenh_domain::control::ControlSet;
+use kenh_domain::log::{AdminError, Log, Position};
+use kenh_domain::topic::Topic;
+
+use crate::control_log::{AppendError, append, bootstrap, load};
+use crate::layout::{self, Place};
+use crate::plan::Plan;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Control events written.
+    pub events: usize,
+    /// Topics made.
+    pub topics: usize,
+    /// The position of the last control event in force now.
+    pub position: Position,
+}
+
+/// Why a plan was not made so, or not wholly. It is safe to plan again and repeat.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Something else was decided since the plan was made.
+    #[error("the control log stands at {is}, and the plan was made for {planned}: plan again")]
+    Moved {
+        /// Where it stood.
+        planned: Position,
+        /// Where it stands.
+        is: Position,
+    },
+    /// Topics, access lists or events failed.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl From<AdminError> for ApplyError {
+    fn from(error: AdminError) -> Self {
+        Self::Append(error.into())
+    }
+}
+
+/// Makes a plan so. With an empty plan it changes nothing.
+///
+/// # Errors
+/// [`ApplyError`].
+pub fn apply(log: &dyn Log, plan: &Plan, now_ms: i64) -> Result<Applied, ApplyError> {
+    bootstrap(log)?;
+    let before = load(log).map_err(AppendError::from)?;
+    if before.position != plan.base {
+        return Err(ApplyError::Moved { planned: plan.base, is: before.position });
+    }
+    let places = layout::places(&plan.after, now_ms);
+    let topics = make(log, &places)?;
+    if !plan.events.is_empty() {
+        append(log, plan.events.clone(), now_ms)?;
+    }
+    let after = load(log).map_err(AppendError::from)?;
+    settle(log, &after, now_ms)?;
+    Ok(Applied { events: plan.events.len(), topics, position: after.position })
+}
+
+/// Makes the topics that are missing, each with its access list. Answers how many that were.
+fn make(log: &dyn Log, places: &BTreeMap<Topic, Place>) -> Result<usize, AdminError> {
+    let existing = log.topics()?;
+    let mut made = 0;
+    for place in places.values() {
+        let missing = existing.iter().all(|spec| spec.topic != place.spec.topic);
+        if missing {
+            log.create_topic(&place.spec)?;
+            log.set_access(&place.spec.topic, &place.access)?;
+            made += 1;
+        }
+    }
+    Ok(made)
+}
+
+/// Brings topics and access lists in line with a control set. Answers how many were made or changed.
+///
+/// The topics of views that have ended keep their access list: it goes once the router has stopped writing, see
+/// [`Control`](crate::Control). Every other topic that the control set does not know any more is closed, not deleted.
+pub(crate) fn settle(log: &dyn Log, set: &ControlSet, now_ms: i64) -> Result<usize, AdminError> {
+    let places = layout::places(set, now_ms);
+    let mut changed = make(log, &places)?;
+    for spec in log.topics()? {
+        let wanted = match (places.get(&spec.topic), &spec.topic) {
+            (Some(place), _) => {
+                if place.spec != spec {
+                    log.create_topic(&place.spec)?;
+                    changed += 1;
+                }
+                place.access.as_slice()
+            }
+            (None, Topic::View(..)) => continue,
+            (None, _) => &[],
+        };
+        if log.access(&spec.topic)? != wanted {
+            log.set_access(&spec.topic, wanted)?;
+            changed += 1;
+        }
+    }
+    Ok(changed)
+}
