@@ -18,13 +18,13 @@
 //! | [`log`] | the seam: what a log must promise |
 //! | [`limits`] | every bound, with its reason |
 
+pub mod admit;
 pub mod contract;
 pub mod control;
 pub mod date;
-pub mod filter;
 pub mod element;
 pub mod envelope;
-pub mod rule;
+pub mod filter;
 pub mod frame;
 pub mod grant;
 pub mod key;
@@ -33,8 +33,9 @@ pub mod log;
 pub mod names;
 pub mod notice;
 pub mod receipt;
-pub mod schema;
 pub mod route;
+pub mod rule;
+pub mod schema;
 pub mod secret;
 pub mod shape;
 pub mod topic;

@@ -47,6 +47,9 @@ pub const MAX_PARTITIONS: u32 = 256;
 pub const MAX_BATCH_RECORDS: usize = 5_000;
 /// Most input bytes in one router batch.
 pub const MAX_BATCH_BYTES: usize = 8 << 20;
+/// Most bytes that one router transaction writes, what the last record taken fans out to excepted: with a hundred
+/// grants, eight megabytes of input would be eight hundred of output.
+pub const MAX_COMMIT_BYTES: usize = 32 << 20;
 
 /// A marker is written before a batch when the last one is older than this: the grain of time on the bus.
 pub const MARKER_INTERVAL_MS: i64 = 1_000;
@@ -68,3 +71,9 @@ pub const TOMBSTONE_DAYS: u32 = 30;
 pub const INTAKE_DAYS: u32 = 30;
 /// Days that notices other than view cards are kept.
 pub const NOTICE_DAYS: u32 = 365;
+
+/// How far a source's clock may run ahead of the bus before its times count as lying in the future.
+pub const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
+
+/// Most violations reported of one record: more help nobody, and a report must stay readable.
+pub const MAX_VIOLATIONS: usize = 20;

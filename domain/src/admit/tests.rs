@@ -1,0 +1,253 @@
+//! The version rule as a golden table, and one refused input for each rule that admission knows.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::contract::{CodeListUse, FieldRules, Provider, SchemaVersion};
+use crate::names::Dataset;
+
+const SCHEMA: &str = r#"{"type":"record","name":"R","fields":[
+    {"name":"id","type":"string"},
+    {"name":"name","type":"string"},
+    {"name":"unit","type":["null","string"],"default":null},
+    {"name":"since","type":{"type":"int","logicalType":"date"}},
+    {"name":"rank","type":"int"},
+    {"name":"tags","type":{"type":"array","items":"string"}}]}"#;
+
+const ENVELOPE: SchemaId = SchemaId(11);
+const RECORD: SchemaId = SchemaId(10);
+
+fn contract() -> Contract {
+    let mut fields = BTreeMap::new();
+    let mut rule = |path: &str, rules: FieldRules| fields.insert(path.to_owned(), rules);
+    rule("id", FieldRules { element: Some("tax-code".into()), ..Default::default() });
+    rule(
+        "name",
+        FieldRules { required: true, max_length: Some(5), pattern: Some("[^!]*".into()), ..Default::default() },
+    );
+    let list = CodeListUse { list: "units".into(), with: Some("since".into()) };
+    rule("unit", FieldRules { code_list: Some(list), ..Default::default() });
+    rule("since", FieldRules { minimum: Some("2000-01-01".into()), ..Default::default() });
+    let values = Some(vec!["1".into(), "2".into(), "9".into()]);
+    rule("rank", FieldRules { values, maximum: Some("8".into()), ..Default::default() });
+    Contract {
+        dataset: Dataset::new("d").unwrap(),
+        version: "1".into(),
+        owner: Agency::new("G01").unwrap(),
+        description: String::new(),
+        partitions: 4,
+        key: vec!["id".into()],
+        providers: vec![
+            Provider { agency: Agency::new("G01").unwrap(), rows: None },
+            Provider { agency: Agency::new("G02").unwrap(), rows: Some("rank == 2".into()) },
+        ],
+        version_source: VersionSource::Provider,
+        max_version_step: Some(10),
+        effective: Effective::AtOnce,
+        open: false,
+        synthetic: true,
+        schemas: vec![SchemaVersion { version: 1, id: RECORD, schema: SCHEMA.into(), envelope_id: ENVELOPE }],
+        fields,
+        code_lists: [("units".to_owned(), vec!["00001@2025-07-01".to_owned()])].into(),
+    }
+}
+
+struct Row<'a> {
+    id: &'a str,
+    name: &'a str,
+    unit: Option<&'a str>,
+    since: &'a str,
+    rank: i64,
+    tag: &'a str,
+}
+
+const GOOD: Row<'_> =
+    Row { id: "0100109106", name: "Tên", unit: Some("00001"), since: "2025-07-01", rank: 1, tag: "t" };
+
+fn body(row: &Row<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    envelope::put_text(row.id, &mut out);
+    envelope::put_text(row.name, &mut out);
+    match row.unit {
+        None => out.push(0),
+        Some(unit) => {
+            out.push(2);
+            envelope::put_text(unit, &mut out);
+        }
+    }
+    envelope::put_long(date::parse(row.since).unwrap().into(), &mut out);
+    envelope::put_long(row.rank, &mut out);
+    out.push(2);
+    envelope::put_text(row.tag, &mut out);
+    out.push(0);
+    out
+}
+
+const CLOCK: i64 = 1_760_000_000_000;
+
+fn value(change: &Submitted<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    wire::put_header(ENVELOPE, &mut out);
+    envelope::encode(change, &mut out);
+    out
+}
+
+/// Reads a row as `provider` would have sent it, in the right partition.
+fn read(provider: &str, row: &Row<'_>) -> Result<(), Rejection> {
+    let body = body(row);
+    let value = value(&Submitted::new("s", 1, Event::New, 1, CLOCK, Some(&body)));
+    send(provider, row.id.as_bytes(), &value, 0)
+}
+
+fn send(provider: &str, key: &[u8], value: &[u8], shift: u32) -> Result<(), Rejection> {
+    let rules = Rules::compile(&contract()).unwrap();
+    let partition = Partition((key::partition(key, 4).0 + shift) % 4);
+    let mut spans = Spans::new();
+    rules.read(&Agency::new(provider).unwrap(), partition, key, value, CLOCK, &mut spans).map(|_| ())
+}
+
+#[test]
+fn a_good_change_is_read() {
+    assert_eq!(read("G01", &GOOD), Ok(()));
+    assert_eq!(read("G01", &Row { unit: None, ..GOOD }), Ok(()));
+}
+
+#[test]
+fn each_field_rule_refuses_its_own() {
+    let cases: &[(Row<'_>, Rule, &str)] = &[
+        (Row { id: "", ..GOOD }, Rule::MissingKey, "id"),
+        (Row { id: "0100109107", ..GOOD }, Rule::CheckDigit, "id"),
+        (Row { name: "", ..GOOD }, Rule::Required, "name"),
+        (Row { name: "abcdef", ..GOOD }, Rule::MaxLength, "name"),
+        (Row { name: "a!", ..GOOD }, Rule::Pattern, "name"),
+        (Row { name: "e\u{301}", ..GOOD }, Rule::NotNfc, "name"),
+        (Row { tag: "e\u{301}", ..GOOD }, Rule::NotNfc, "tags"),
+        (Row { unit: Some("00002"), ..GOOD }, Rule::CodeList, "unit"),
+        (Row { since: "2025-07-02", ..GOOD }, Rule::CodeList, "unit"),
+        (Row { since: "1999-12-31", unit: None, ..GOOD }, Rule::Minimum, "since"),
+        (Row { rank: 3, ..GOOD }, Rule::Values, "rank"),
+        (Row { rank: 9, ..GOOD }, Rule::Maximum, "rank"),
+    ];
+    for (row, rule, field) in cases {
+        assert_eq!(read("G01", row).map_err(|r| (r.rule, r.field)), Err((*rule, (*field).to_owned())));
+    }
+}
+
+#[test]
+fn an_offline_check_shows_all_violations() {
+    let rules = Rules::compile(&contract()).unwrap();
+    let bad = body(&Row { id: "x", name: "", rank: 9, ..GOOD });
+    let found: Vec<_> = rules.check_record(&bad, RECORD, &mut Spans::new()).into_iter().map(|r| r.rule).collect();
+    assert_eq!(found, [Rule::Element, Rule::Required, Rule::Maximum]);
+}
+
+#[test]
+fn who_where_and_when_are_checked() {
+    let good = body(&GOOD);
+    let change = Submitted::new("s", 1, Event::New, 1, CLOCK, Some(&good));
+    let key = GOOD.id.as_bytes();
+    let rule = |result: Result<(), Rejection>| result.map_err(|r| r.rule);
+    assert_eq!(rule(read("G03", &GOOD)), Err(Rule::NotProvider));
+    assert_eq!(rule(read("G02", &GOOD)), Err(Rule::NotItsRows));
+    assert_eq!(rule(read("G02", &Row { rank: 2, ..GOOD })), Ok(()));
+    assert_eq!(rule(send("G01", key, &value(&change), 1)), Err(Rule::WrongPartition));
+    assert_eq!(rule(send("G01", b"other", &value(&change), 0)), Err(Rule::KeyMismatch));
+    assert_eq!(rule(send("G01", key, b"{}", 0)), Err(Rule::WireFormat));
+    let mut foreign = value(&change);
+    foreign[4] = 99;
+    assert_eq!(rule(send("G01", key, &foreign, 0)), Err(Rule::UnknownSchema));
+    let damaged = Submitted::new("s", 1, Event::New, 1, CLOCK, Some(&good[1..]));
+    assert_eq!(rule(send("G01", key, &value(&damaged), 0)), Err(Rule::Avro));
+    let cancel = Submitted::new("s", 1, Event::Cancel, 2, CLOCK, None);
+    assert_eq!(rule(send("G01", key, &value(&cancel), 0)), Ok(()));
+    assert_eq!(rule(send("G01", b"", &value(&cancel), 0)), Err(Rule::MissingKey));
+    assert_eq!(rule(send("G01", &[0xff; 4], &value(&cancel), 0)), Err(Rule::MissingKey));
+    assert_eq!(rule(send("G01", &[b'k'; 2000], &value(&cancel), 0)), Err(Rule::KeyTooLong));
+    assert_eq!(rule(send("G01", key, &value(&Submitted { version: 0, ..change }), 0)), Err(Rule::VersionLow));
+    let late = Submitted { updated_ms: CLOCK + MAX_CLOCK_SKEW_MS + 1, ..change };
+    assert_eq!(rule(send("G01", key, &value(&late), 0)), Err(Rule::UpdatedInFuture));
+    // 2025-10-09 15:53:20 in Việt Nam.
+    let on = |day: &str| Submitted { effective_days: date::parse(day), ..change };
+    assert_eq!(rule(send("G01", key, &value(&on("2025-10-09")), 0)), Ok(()));
+    assert_eq!(rule(send("G01", key, &value(&on("2025-10-10")), 0)), Err(Rule::EffectiveInFuture));
+    assert_eq!(rule(send("G01", key, &vec![0; MAX_RECORD_BYTES + 1], 0)), Err(Rule::TooLarge));
+}
+
+/// Every case of the version rule: (who, epoch, version, content) against a standing (G01, epoch 1, version 5, content 7).
+#[test]
+fn the_version_rule() {
+    let reject = |rule| Err(Some(rule));
+    let table = [
+        ("G01", 1, 6, 8, Ok(())),
+        ("G01", 1, 6, 7, Ok(())),
+        ("G01", 1, 15, 8, Ok(())),
+        ("G01", 1, 16, 8, reject(Rule::VersionJump)),
+        ("G01", 1, 5, 7, Err(None)),
+        ("G01", 1, 5, 8, reject(Rule::VersionConflict)),
+        ("G01", 1, 4, 7, Err(None)),
+        ("G01", 2, 1, 7, Ok(())),
+        ("G01", 2, 900, 8, Ok(())),
+        ("G01", 0, 900, 8, Err(None)),
+        ("G02", 1, 6, 8, reject(Rule::NotOwner)),
+        ("G02", 1, 5, 7, reject(Rule::NotOwner)),
+        ("G02", 1, 4, 7, reject(Rule::NotOwner)),
+    ];
+    let rules = Rules::compile(&contract()).unwrap();
+    let owner = Agency::new("G01").unwrap();
+    let known = Known { owner: &owner, version: Version { epoch: 1, version: 5 }, content: 7 };
+    for (who, epoch, version, content, wanted) in table {
+        let candidate = Candidate {
+            submitted: Submitted::new("s", 1, Event::Update, version, 0, Some(&[])),
+            key: b"k",
+            schema: Some(RECORD),
+            provider: Agency::new(who).unwrap(),
+        };
+        let got = match decide(&rules, &candidate, epoch, Some(&known), content) {
+            Verdict::Admit(v) => {
+                assert_eq!((v.epoch, i64::try_from(v.version).unwrap()), (epoch, version));
+                Ok(())
+            }
+            Verdict::Repeated | Verdict::Stale => Err(None),
+            Verdict::Reject(r) => Err(Some(r.rule)),
+        };
+        assert_eq!(got, wanted, "{who} epoch {epoch} version {version} content {content}");
+        assert_eq!(
+            decide(&rules, &candidate, epoch, None, content),
+            Verdict::Admit(Version { epoch, version: version.unsigned_abs() })
+        );
+    }
+}
+
+#[test]
+fn where_kenh_assigns_versions_other_content_is_the_next() {
+    let rules = Rules::compile(&Contract { version_source: VersionSource::Assigned, ..contract() }).unwrap();
+    let owner = Agency::new("G01").unwrap();
+    let known = Known { owner: &owner, version: Version { epoch: 0, version: 5 }, content: 7 };
+    let candidate = Candidate {
+        submitted: Submitted::new("s", 1, Event::Update, 0, 0, Some(&[])),
+        key: b"k",
+        schema: Some(RECORD),
+        provider: owner.clone(),
+    };
+    assert_eq!(decide(&rules, &candidate, 0, Some(&known), 7), Verdict::Repeated);
+    assert_eq!(decide(&rules, &candidate, 0, Some(&known), 8), Verdict::Admit(Version { epoch: 0, version: 6 }));
+    assert_eq!(decide(&rules, &candidate, 0, None, 8), Verdict::Admit(Version { epoch: 0, version: 1 }));
+}
+
+#[test]
+fn a_contract_that_cannot_be_enforced_is_refused_by_name() {
+    let with = |change: &dyn Fn(&mut Contract)| {
+        let mut contract = contract();
+        change(&mut contract);
+        Rules::compile(&contract).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert!(with(&|c| c.key = vec!["nope".into()]).contains("no field nope"));
+    assert!(with(&|c| c.key = vec!["unit".into()]).contains("unit cannot be part of the record key"));
+    assert!(with(&|c| drop(c.fields.insert("nope".into(), FieldRules::default()))).contains("no field nope"));
+    let element = FieldRules { element: Some("x".into()), ..Default::default() };
+    assert!(with(&|c| drop(c.fields.insert("name".into(), element.clone()))).contains("no data element"));
+    let pattern = FieldRules { pattern: Some("(".into()), ..Default::default() };
+    assert!(with(&|c| drop(c.fields.insert("name".into(), pattern.clone()))).contains("regular expression"));
+    assert!(with(&|c| c.code_lists.clear()).contains("no code list"));
+    assert!(with(&|c| c.providers[1].rows = Some("nope == 1".into())).contains("G02"));
+}
