@@ -11,6 +11,11 @@ mod resolve;
 mod types;
 pub(crate) mod versions;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
