@@ -1,0 +1,16 @@
+# One image with the one binary. Not built in our tests (they run without a container engine): tell us if it fails.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --locked --bin kenh && cp target/debug/kenh /kenh
+
+FROM debian:bookworm-slim
+RUN useradd --system --home-dir /var/lib/kenh --create-home kenh
+COPY --from=build /kenh /usr/local/bin/kenh
+COPY schemas /usr/share/kenh/schemas
+COPY broker-config /usr/share/kenh/broker-config
+USER kenh
+WORKDIR /var/lib/kenh
+ENV KENH_DATA=/var/lib/kenh/data
+ENTRYPOINT ["kenh"]
+CMD ["up"]
