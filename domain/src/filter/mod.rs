@@ -31,6 +31,13 @@ mod lex;
 mod parse;
 mod print;
 
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::schema::versions::{self, Source};

@@ -78,12 +78,6 @@ impl Plan {
             }
         }
     }
-
-    /// How many steps it takes: for tests of joining.
-    #[cfg(test)]
-    pub(super) fn steps(&self) -> usize {
-        self.steps.len()
-    }
 }
 
 /// The step for one field of the view.
