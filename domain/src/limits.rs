@@ -12,8 +12,35 @@ pub const MAX_KEY_BYTES: usize = 1024;
 /// into a distribution that the record points to.
 pub const MAX_RECORD_BYTES: usize = 1 << 20;
 
+/// Longest text of one record in a file or request (a JSON line, a CSV row, an element of a batch). Text takes more bytes
+/// than the Avro it becomes; four times [`MAX_RECORD_BYTES`] is more than any record that fits needs.
+pub const MAX_RECORD_TEXT_BYTES: usize = 4 << 20;
+
+/// Deepest nesting of JSON that is read: what a schema may need, and the envelope around it. Deeper text is refused
+/// before it costs any stack.
+pub const MAX_JSON_DEPTH: usize = 2 * MAX_SCHEMA_DEPTH;
+
+/// Largest block of an Avro container file, as stored and as decompressed: writers make them of 16 KiB to a few MiB, and a
+/// block is held whole.
+pub const MAX_CONTAINER_BLOCK_BYTES: usize = 64 << 20;
+
+/// Most columns of a CSV file.
+pub const MAX_CSV_COLUMNS: usize = 1024;
+
+/// Most rejected records that an outcome lists; all of them are in the report file.
+pub const MAX_LISTED_REJECTIONS: usize = 100;
+
+/// Submitted changes that are held for sending again until the log says that they are durable: bounds what a full log
+/// makes a producer repeat.
+pub const MAX_UNCONFIRMED_RECORDS: usize = 10_000;
+/// Bytes of them.
+pub const MAX_UNCONFIRMED_BYTES: usize = 16 << 20;
+
 /// Largest control event: a contract carries its schemas and its frozen code lists.
 pub const MAX_CONTROL_BYTES: usize = 8 << 20;
+
+/// Largest record that a log must take, key and value together: a control event, or a change in its framing.
+pub const MAX_LOG_RECORD_BYTES: usize = MAX_CONTROL_BYTES + (64 << 10);
 
 /// Longest submission id.
 pub const MAX_SUBMISSION_BYTES: usize = 64;

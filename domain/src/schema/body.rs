@@ -133,6 +133,18 @@ pub(super) fn walk(record: &Record, body: &[u8], spans: &mut Spans) -> Result<()
     Ok(())
 }
 
+pub(super) fn measure(record: &Record, bytes: &[u8]) -> Result<usize, BodyError> {
+    let mut reader = Reader::new(bytes);
+    let mut blame = String::new();
+    for field in &record.fields {
+        reader.skip(&field.ty, &mut blame).map_err(|fault| {
+            name_in(&mut blame, &field.name);
+            BodyError { field: std::mem::take(&mut blame), fault }
+        })?;
+    }
+    Ok(reader.pos)
+}
+
 /// A cursor over Avro bytes. Never panics and never allocates by a length that the bytes claim.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'a> {

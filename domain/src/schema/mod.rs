@@ -181,6 +181,15 @@ impl Schema {
         body::walk(&self.0.record, body, spans)
     }
 
+    /// How many bytes the body at the front of `bytes` takes; the bodies after it are not looked at. As strict as
+    /// [`walk`](Self::walk).
+    ///
+    /// # Errors
+    /// [`BodyError`] names the field and what is wrong with it, never its value.
+    pub fn measure(&self, bytes: &[u8]) -> Result<usize, BodyError> {
+        body::measure(&self.0.record, bytes)
+    }
+
     /// The value at `path` after a successful [`walk`](Self::walk) of the same body: null also where a record on the
     /// way is null.
     #[must_use]

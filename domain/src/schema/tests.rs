@@ -22,6 +22,8 @@ proptest! {
         prop_assert_eq!(&encode(&record), &body, "the test's own encoder");
         let mut spans = Spans::new();
         prop_assert_eq!(schema.walk(&body, &mut spans), Ok(()));
+        let followed = [&body[..], &[0x55; 3]].concat();
+        prop_assert_eq!(schema.measure(&followed), Ok(body.len()));
 
         let mut at = 0;
         for (field, of) in schema.fields().iter().map(|f| (&f.name, pick(&record, &f.name))) {

@@ -158,6 +158,18 @@ pub struct Field {
     pub(crate) offset: usize,
 }
 
+impl Field {
+    /// Appends the field's default as Avro; false when it has none, or one that does not fit its type.
+    pub fn put_default(&self, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let good = self.default.as_ref().is_some_and(|json| super::versions::put_default(&self.ty, json, out));
+        if !good {
+            out.truncate(start);
+        }
+        good
+    }
+}
+
 impl Type {
     /// The type without `null`; itself where it is not nullable.
     #[must_use]
