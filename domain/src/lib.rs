@@ -15,13 +15,16 @@
 //! | [`rule`], [`element`], [`admit`] | whether a submitted change enters the bus |
 //! | [`filter`], [`shape`], [`route`] | whom an admitted change concerns, and what they see of it |
 //! | [`receipt`], [`notice`] | what providers and recipients are told |
+//! | [`confirm`], [`digest`] | what recipients say they hold, and the digest they say it by |
 //! | [`log`] | the seam: what a log must promise |
 //! | [`limits`] | every bound, with its reason |
 
 pub mod admit;
+pub mod confirm;
 pub mod contract;
 pub mod control;
 pub mod date;
+pub mod digest;
 pub mod element;
 pub mod envelope;
 pub mod filter;
