@@ -283,7 +283,9 @@ pub trait Claim: Send {
     fn commit(&mut self, batch: Batch) -> Result<Vec<(TopicPartition, Position)>, CommitError>;
 }
 
-/// Writes outside transactions, in order per partition.
+/// Writes outside transactions, in order per partition. What is not flushed may be seen by nobody and may be lost when
+/// the writer is dropped. After an error the writer holds nothing back: whoever must not lose a record writes again what
+/// was accepted since the last flush, some of which may then be there twice.
 pub trait Writer: Send {
     /// Accepts records. May block while too many are in flight.
     ///
@@ -307,7 +309,9 @@ pub trait Reader: Send {
     /// [`ReadError`]. `Denied` as soon as access has ended; records handed out before stay handed out.
     fn poll(&mut self, max_records: usize, max_bytes: usize, wait: Duration) -> Result<Vec<Record>, ReadError>;
 
-    /// The position after the last record given, per partition in the order of opening.
+    /// Where reading goes on, per partition in the order of opening: after the last record given, and past the burned
+    /// and compacted positions behind it once a poll has found nothing more there. So a reader has everything before an
+    /// end that it was told of when its position has reached that end, and it does reach it by polling on.
     fn positions(&self) -> Vec<Position>;
 }
 
