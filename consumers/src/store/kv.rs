@@ -1,0 +1,383 @@
+//! A [`ViewStore`] over any ordered key-value store that writes several keys in one atomic durable step: what sled and
+//! fjall have in common. Keys and values are laid out as [`super::layout`] says.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use kenh_domain::filter::Atom;
+use kenh_domain::log::StorageError;
+use kenh_domain::notice::ViewCard;
+use kenh_domain::schema::{Schema, Spans};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::index::{self, Indexer};
+use super::layout::{self, Head, HeadState, Place};
+use super::{Batch, Counters, FORMAT, Generation, GenerationInfo, Progress, Snapshot, StoreError, ViewStore, Visit};
+
+/// Keys deleted in one step while a generation is removed: bounds memory and how long readers wait.
+const DELETE_AT_ONCE: usize = 10_000;
+
+/// A change of one key: its new value, or none to delete it.
+pub type Put = (Vec<u8>, Option<Bytes>);
+
+/// An ordered key-value store.
+pub trait Kv: Send + Sync {
+    /// Makes all changes in one atomic durable step. Keys are sorted and occur once.
+    ///
+    /// # Errors
+    /// Whatever failed; all of it happened or none.
+    fn write(&self, changes: Vec<Put>) -> Result<(), StorageError>;
+
+    /// One state to read from.
+    fn view(&self) -> Box<dyn KvView + '_>;
+}
+
+/// One state of an ordered key-value store.
+pub trait KvView {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// Whatever failed.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
+
+    /// Visits keys from `start` to before `end`, in order, until the visitor breaks.
+    ///
+    /// # Errors
+    /// Whatever failed.
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError>;
+}
+
+/// A store of copies over a key-value store.
+pub struct KvStore<K> {
+    kv: K,
+    /// Held by whoever writes. What it guards is known of generations, read from the store when first asked for.
+    writer: Mutex<BTreeMap<Generation, Arc<Known>>>,
+}
+
+/// What a generation's head says, ready for use.
+struct Known {
+    head: Head,
+    indexer: Indexer,
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(StorageError) -> StoreError {
+    move |source| StoreError::Storage { doing, source }
+}
+
+fn from_json<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|_| StoreError::Damaged { what })
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Bytes, StoreError> {
+    let bytes = serde_json::to_vec(value);
+    bytes.map(Bytes::from).map_err(|e| StoreError::Storage { doing: "encode a generation", source: e.into() })
+}
+
+impl<K: Kv> KvStore<K> {
+    /// Over a key-value store that is new or was written by this release or an earlier one. Finishes what a discarding
+    /// has left.
+    pub(super) fn new(kv: K) -> Result<Self, StoreError> {
+        let format = kv.view().get(layout::FORMAT_KEY).map_err(failed("read its format"))?;
+        match format {
+            None => {
+                let mut empty = true;
+                let mut any = |_: &[u8], _: &[u8]| {
+                    empty = false;
+                    ControlFlow::Break(())
+                };
+                kv.view().scan(&[], &[0xff], &mut any).map_err(failed("be read"))?;
+                if !empty {
+                    return Err(StoreError::Damaged { what: "its format number" });
+                }
+                let format = Bytes::copy_from_slice(&FORMAT.to_be_bytes());
+                kv.write(vec![(layout::FORMAT_KEY.to_vec(), Some(format))]).map_err(failed("be made"))?;
+            }
+            Some(bytes) => {
+                let wrong = StoreError::Damaged { what: "its format number" };
+                let found = u32::from_be_bytes(bytes.as_ref().try_into().map_err(|_| wrong)?);
+                if found > FORMAT {
+                    return Err(StoreError::Newer { found });
+                }
+            }
+        }
+        let store = Self { kv, writer: Mutex::default() };
+        for (generation, head) in store.heads()? {
+            if head.state == HeadState::Discarded {
+                store.remove(generation)?;
+            }
+        }
+        Ok(store)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Generation, Arc<Known>>> {
+        // The map is a cache of what is stored: a holder that panicked cannot have left it wrong.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heads(&self) -> Result<Vec<(Generation, Head)>, StoreError> {
+        heads(&*self.kv.view())
+    }
+
+    /// Deletes the contents of a generation, and at the end its head and place.
+    fn remove(&self, generation: Generation) -> Result<(), StoreError> {
+        for (start, end) in layout::contents(generation) {
+            loop {
+                let mut keys: Vec<Put> = Vec::new();
+                let mut collect = |key: &[u8], _: &[u8]| {
+                    keys.push((key.to_vec(), None));
+                    if keys.len() < DELETE_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                };
+                self.kv.view().scan(&start, &end, &mut collect).map_err(failed("read a generation to remove it"))?;
+                if keys.is_empty() {
+                    break;
+                }
+                self.kv.write(keys).map_err(failed("remove a generation"))?;
+            }
+        }
+        let rest = vec![(layout::head(generation), None), (layout::place(generation), None)];
+        self.kv.write(rest).map_err(failed("remove a generation"))
+    }
+
+    fn known(
+        &self,
+        cache: &mut BTreeMap<Generation, Arc<Known>>,
+        view: &dyn KvView,
+        generation: Generation,
+    ) -> Result<Arc<Known>, StoreError> {
+        if let Some(known) = cache.get(&generation) {
+            return Ok(known.clone());
+        }
+        let head = head(view, generation)?;
+        let schema = Schema::parse(&head.card.schema).map_err(|_| StoreError::Damaged { what: "a schema" })?;
+        let indexer = Indexer::new(head.card.schema_id, schema, &head.indexes);
+        let known = Arc::new(Known { head, indexer });
+        cache.insert(generation, known.clone());
+        Ok(known)
+    }
+}
+
+fn heads(view: &dyn KvView) -> Result<Vec<(Generation, Head)>, StoreError> {
+    let mut found = Vec::new();
+    let range = layout::ALL_HEADS;
+    let mut collect = |key: &[u8], value: &[u8]| {
+        found.push(
+            layout::generation_of(key)
+                .ok_or(StoreError::Damaged { what: "the key of a generation" })
+                .and_then(|generation| Ok((generation, from_json("the head of a generation", value)?))),
+        );
+        ControlFlow::Continue(())
+    };
+    view.scan(range.start, range.end, &mut collect).map_err(failed("list its generations"))?;
+    found.into_iter().collect()
+}
+
+/// The head of a generation that is there.
+fn head(view: &dyn KvView, generation: Generation) -> Result<Head, StoreError> {
+    let stored = view.get(&layout::head(generation)).map_err(failed("read a generation"))?;
+    let head: Head = from_json("the head of a generation", &stored.ok_or(StoreError::Missing(generation))?)?;
+    if head.state == HeadState::Discarded { Err(StoreError::Missing(generation)) } else { Ok(head) }
+}
+
+fn place(view: &dyn KvView, generation: Generation) -> Result<Place, StoreError> {
+    let stored = view.get(&layout::place(generation)).map_err(failed("read where a generation stands"))?;
+    from_json("where a generation stands", &stored.ok_or(StoreError::Damaged { what: "where a generation stands" })?)
+}
+
+fn info(view: &dyn KvView, generation: Generation, head: Head) -> Result<GenerationInfo, StoreError> {
+    let Place { progress, counters } = place(view, generation)?;
+    let published = head.state == HeadState::Shown;
+    Ok(GenerationInfo { generation, card: head.card, indexes: head.indexes, published, progress, counters })
+}
+
+impl<K: Kv> ViewStore for KvStore<K> {
+    fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError> {
+        let view = self.kv.view();
+        let there = heads(&*view)?.into_iter().filter(|(_, head)| head.state != HeadState::Discarded);
+        there.map(|(generation, head)| info(&*view, generation, head)).collect()
+    }
+
+    fn begin(&self, card: &ViewCard, indexes: &[String], progress: &Progress) -> Result<Generation, StoreError> {
+        let schema = Schema::parse(&card.schema)
+            .map_err(|e| StoreError::Refused(format!("the schema of {} cannot be used: {e}", card.topic())))?;
+        let _guard = self.lock();
+        let next = self.kv.view().get(layout::NEXT_KEY).map_err(failed("read the next generation"))?;
+        let number = match next {
+            None => 1,
+            Some(bytes) => {
+                let wrong = StoreError::Damaged { what: "the number of the next generation" };
+                u64::from_be_bytes(bytes.as_ref().try_into().map_err(|_| wrong)?)
+            }
+        };
+        let generation = Generation(number);
+        let indexes = Indexer::new(card.schema_id, schema, indexes).paths();
+        let head = Head { card: card.clone(), indexes, state: HeadState::Filling };
+        let place = Place { progress: progress.clone(), counters: Counters::default() };
+        let changes = vec![
+            (layout::NEXT_KEY.to_vec(), Some(Bytes::copy_from_slice(&(number + 1).to_be_bytes()))),
+            (layout::head(generation), Some(to_json(&head)?)),
+            (layout::place(generation), Some(to_json(&place)?)),
+        ];
+        self.kv.write(changes).map_err(failed("begin a generation"))?;
+        Ok(generation)
+    }
+
+    fn set_card(&self, generation: Generation, card: &ViewCard) -> Result<(), StoreError> {
+        let mut cache = self.lock();
+        let mut head = head(&*self.kv.view(), generation)?;
+        if head.card.topic() != card.topic() || head.card.schema != card.schema {
+            return Err(StoreError::Refused(format!("generation {generation} is of another edition or schema")));
+        }
+        head.card = card.clone();
+        self.kv.write(vec![(layout::head(generation), Some(to_json(&head)?))]).map_err(failed("keep a card"))?;
+        cache.remove(&generation);
+        Ok(())
+    }
+
+    fn apply(&self, generation: Generation, batch: &Batch, progress: &Progress) -> Result<Counters, StoreError> {
+        let mut cache = self.lock();
+        let mut changes: BTreeMap<Vec<u8>, Option<Bytes>> = BTreeMap::new();
+        let counters = {
+            let view = self.kv.view();
+            let known = self.known(&mut cache, &*view, generation)?;
+            let Place { counters, .. } = place(&*view, generation)?;
+            let mut spans = Spans::new();
+            let mut before = Vec::with_capacity(batch.keys().count());
+            for (key, value) in batch.changes() {
+                let row = layout::row(generation, key);
+                // A generation without rows has nothing to look up.
+                let was = if counters.rows == 0 { None } else { view.get(&row).map_err(failed("read a row"))? };
+                before.push(was.as_ref().map(Bytes::len));
+                for (value, entry) in [(was.as_ref(), None), (value, Some(Bytes::new()))] {
+                    let atoms = value.map(|value| known.indexer.atoms(value, &mut spans)).unwrap_or_default();
+                    for (i, atom) in atoms.iter().enumerate() {
+                        let mut at = layout::entries(generation, i, atom);
+                        at.extend_from_slice(key);
+                        changes.insert(at, entry.clone());
+                    }
+                }
+                if value.is_some() || was.is_some() {
+                    changes.insert(row, value.cloned());
+                }
+            }
+            batch.count(counters, before)
+        };
+        let place = Place { progress: progress.clone(), counters };
+        changes.insert(layout::place(generation), Some(to_json(&place)?));
+        self.kv.write(changes.into_iter().collect()).map_err(failed("apply a batch"))?;
+        Ok(counters)
+    }
+
+    fn publish(&self, generation: Generation) -> Result<(), StoreError> {
+        let mut cache = self.lock();
+        let (changes, replaced) = {
+            let view = self.kv.view();
+            let mut shown = head(&*view, generation)?;
+            if shown.state == HeadState::Shown {
+                return Ok(());
+            }
+            let same_copy = |h: &Head| h.card.dataset == shown.card.dataset && h.card.view == shown.card.view;
+            let mut replaced: Vec<(Generation, Head)> = heads(&*view)?;
+            replaced.retain(|(_, head)| head.state == HeadState::Shown && same_copy(head));
+            shown.state = HeadState::Shown;
+            let mut changes = BTreeMap::from([(layout::head(generation), Some(to_json(&shown)?))]);
+            for (old, head) in &mut replaced {
+                head.state = HeadState::Discarded;
+                changes.insert(layout::head(*old), Some(to_json(head)?));
+            }
+            (changes, replaced)
+        };
+        self.kv.write(changes.into_iter().collect()).map_err(failed("show a generation"))?;
+        cache.remove(&generation);
+        for (old, _) in replaced {
+            cache.remove(&old);
+            self.remove(old)?;
+        }
+        Ok(())
+    }
+
+    fn discard(&self, generation: Generation) -> Result<(), StoreError> {
+        let mut cache = self.lock();
+        let stored = self.kv.view().get(&layout::head(generation)).map_err(failed("read a generation"))?;
+        let Some(stored) = stored else { return Ok(()) };
+        let mut head: Head = from_json("the head of a generation", &stored)?;
+        cache.remove(&generation);
+        if head.state != HeadState::Discarded {
+            head.state = HeadState::Discarded;
+            let change = (layout::head(generation), Some(to_json(&head)?));
+            self.kv.write(vec![change]).map_err(failed("discard a generation"))?;
+        }
+        self.remove(generation)
+    }
+
+    fn snapshot(&self, generation: Generation) -> Result<Box<dyn Snapshot + '_>, StoreError> {
+        let view = self.kv.view();
+        let head = head(&*view, generation)?;
+        let info = info(&*view, generation, head)?;
+        Ok(Box::new(KvSnapshot { view, info }))
+    }
+
+    fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let note = self.kv.view().get(&layout::note(name)).map_err(failed("read a note"))?;
+        Ok(note.map(Vec::from))
+    }
+
+    fn set_note(&self, name: &str, note: Option<&[u8]>) -> Result<(), StoreError> {
+        let _guard = self.lock();
+        let change = (layout::note(name), note.map(Bytes::copy_from_slice));
+        self.kv.write(vec![change]).map_err(failed("write a note"))
+    }
+}
+
+struct KvSnapshot<'a> {
+    view: Box<dyn KvView + 'a>,
+    info: GenerationInfo,
+}
+
+impl Snapshot for KvSnapshot<'_> {
+    fn info(&self) -> &GenerationInfo {
+        &self.info
+    }
+
+    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let row = |key: &&[u8]| self.view.get(&layout::row(self.info.generation, key)).map_err(failed("read a row"));
+        keys.iter().map(row).collect()
+    }
+
+    fn scan(&self, after: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let [(first, end), _] = layout::contents(self.info.generation);
+        let start = after.map_or(first, |key| layout::behind(layout::row(self.info.generation, key)));
+        let mut each = |key: &[u8], value: &[u8]| visit(key.get(layout::ROW_PREFIX..).unwrap_or_default(), value);
+        self.view.scan(&start, &end, &mut each).map_err(failed("read its rows"))
+    }
+
+    fn find(&self, index: &str, value: &Atom, after: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let number = self.info.indexes.iter().position(|path| path == index);
+        let number = number.ok_or_else(|| StoreError::Refused(format!("there is no index of {index}")))?;
+        let prefix = layout::entries(self.info.generation, number, &index::of_atom(value));
+        let mut start = prefix.clone();
+        if let Some(after) = after {
+            start.extend_from_slice(after);
+            start = layout::behind(start);
+        }
+        let mut result = Ok(());
+        let mut each = |entry: &[u8], _: &[u8]| {
+            let key = entry.get(prefix.len()..).unwrap_or_default();
+            match self.view.get(&layout::row(self.info.generation, key)) {
+                Ok(Some(row)) => visit(key, &row),
+                Ok(None) => {
+                    result = Err(StoreError::Damaged { what: "an index" });
+                    ControlFlow::Break(())
+                }
+                Err(source) => {
+                    result = Err(StoreError::Storage { doing: "read a row", source });
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        self.view.scan(&start, &layout::end_of(&prefix), &mut each).map_err(failed("read an index"))?;
+        result
+    }
+}
