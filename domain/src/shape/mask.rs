@@ -60,10 +60,10 @@ pub(super) fn put(mask: &Mask, value: Value<'_>, null: Option<NullBranch>, secre
     }
     let done = match (mask, value) {
         // Always: that a value is null is hidden too.
-        (Mask::Constant(text), _) => Some(put_text(text, out)),
-        (Mask::Last(count), Value::Text(text)) => Some(put_text(last(text, *count), out)),
-        (Mask::Year, Value::Date(days)) => Some(put_long(date::year(days).into(), out)),
-        (Mask::Year, Value::Text(text)) => year(text).map(|year| put_long(year, out)),
+        (Mask::Constant(text), _) => put_text(text, out),
+        (Mask::Last(count), Value::Text(text)) => put_text(last(text, *count), out),
+        (Mask::Year, Value::Date(days)) => put_number(date::year(days).into(), out),
+        (Mask::Year, Value::Text(text)) => year(text).and_then(|year| put_number(year, out)),
         (Mask::Hash, value) => secret.and_then(|secret| put_hash(secret, value, out)),
         _ => None,
     };
@@ -116,9 +116,15 @@ fn put_hash(secret: &Secret, value: Value<'_>, out: &mut Vec<u8>) -> Option<()> 
     Some(())
 }
 
-fn put_text(text: &str, out: &mut Vec<u8>) {
-    put_long(i64::try_from(text.len()).unwrap_or(i64::MAX), out);
+fn put_text(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    put_long(i64::try_from(text.len()).ok()?, out);
     out.extend_from_slice(text.as_bytes());
+    Some(())
+}
+
+fn put_number(number: i64, out: &mut Vec<u8>) -> Option<()> {
+    put_long(number, out);
+    Some(())
 }
 
 #[cfg(test)]

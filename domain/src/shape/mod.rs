@@ -38,6 +38,10 @@ mod convert;
 mod mask;
 mod plan;
 mod terms;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::sync::Arc;
