@@ -149,7 +149,9 @@ fn types(writer: &Type, reader: &Type, path: &str, out: &mut Vec<Reason>) {
         | (Type::Long, Type::Float | Type::Double)
         | (Type::Float, Type::Double)
         | (Type::Text, Type::Bytes) => {}
-        (w, r) => say("type-changed", format!("is {}, and was {}: older records cannot be read so", r.kind(), w.kind())),
+        (w, r) => {
+            say("type-changed", format!("is {}, and was {}: older records cannot be read so", r.kind(), w.kind()))
+        }
     }
 }
 
@@ -221,11 +223,7 @@ mod tests {
             (a(DATE), int.clone(), "type-changed a"),
             (a(DATE), a(r#"{"type":"long","logicalType":"timestamp-millis"}"#), "type-changed a"),
             (record(&int), record(&a(r#""string""#)), "type-changed a.a"),
-            (
-                a(r#"{"type":"array","items":"string"}"#),
-                a(r#"{"type":"array","items":"int"}"#),
-                "type-changed a[]",
-            ),
+            (a(r#"{"type":"array","items":"string"}"#), a(r#"{"type":"array","items":"int"}"#), "type-changed a[]"),
             (
                 a(r#"{"type":"enum","name":"E","symbols":["x","y"]}"#),
                 a(r#"{"type":"enum","name":"E","symbols":["y"]}"#),

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use kenh_domain::control::{ControlError, ControlEvent, ControlRecord, ControlSet, FORMAT, ViewNo};
 use kenh_domain::grant::EndReason;
 use kenh_domain::limits::{MAX_BATCH_BYTES, MAX_CONTROL_BYTES};
-use kenh_domain::log::{
-    AdminError, Bounds, Log, NewRecord, Position, ReadError, Reader, TopicPartition, WriteError,
-};
+use kenh_domain::log::{AdminError, Bounds, Log, NewRecord, Position, ReadError, Reader, TopicPartition, WriteError};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 

@@ -93,16 +93,23 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_years_months_or_days_is_refused() {
-        for text in ["", "P", "12M", "P12", "PT12H", "P1.5Y", "P1M1Y", "P-1D", "P0D", "P1W", "p1y", "P101Y", "P999999D"] {
+        for text in ["", "P", "12M", "P12", "PT12H", "P1.5Y", "P1M1Y", "P-1D", "P0D", "P1W", "p1y", "P101Y", "P999999D"]
+        {
             assert!(text.parse::<Duration>().is_err(), "{text:?} was taken");
         }
     }
 
     #[test]
     fn a_year_is_twelve_months_or_365_days() {
-        for (text, within) in
-            [("P12M", true), ("P1Y", true), ("P365D", true), ("P11M20D", true), ("P13M", false), ("P366D", false), ("P1Y1D", false)]
-        {
+        for (text, within) in [
+            ("P12M", true),
+            ("P1Y", true),
+            ("P365D", true),
+            ("P11M20D", true),
+            ("P13M", false),
+            ("P366D", false),
+            ("P1Y1D", false),
+        ] {
             assert_eq!(text.parse::<Duration>().unwrap().within_a_year(), within, "{text}");
         }
     }

@@ -20,7 +20,11 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(AgencyDoc
         let systems: Vec<Principal> = doc.each(n, "a system of an agency")?;
         for (i, system) in systems.iter().enumerate() {
             if system.is_role() {
-                doc.problem(n.at, format!("system {system} bears the name of a role of the bus"), "choose another name");
+                doc.problem(
+                    n.at,
+                    format!("system {system} bears the name of a role of the bus"),
+                    "choose another name",
+                );
             }
             if systems[..i].contains(system) {
                 doc.problem(n.at, format!("system {system} is named twice"), "");

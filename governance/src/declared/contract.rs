@@ -285,7 +285,8 @@ fn schemas(contract: &Path, problems: &mut Vec<Problem>) -> Vec<DeclaredSchema> 
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(stem) = name.strip_suffix(".avsc") else { continue };
-        let number = stem.strip_prefix('v').and_then(|n| n.parse::<u32>().ok().filter(|p| *p > 0 && p.to_string() == n));
+        let number =
+            stem.strip_prefix('v').and_then(|n| n.parse::<u32>().ok().filter(|p| *p > 0 && p.to_string() == n));
         match number {
             Some(number) => {
                 found.insert(number, folder.join(&name));
@@ -342,7 +343,8 @@ fn compare(doc: &mut Document<'_>, described: &[Property], schema: &Schema, file
             continue;
         };
         if !fits(&property.logical, ty) {
-            let message = format!("{} is {:?} here and {} in {file}", property.path, property.logical, ty.inner().kind());
+            let message =
+                format!("{} is {:?} here and {} in {file}", property.path, property.logical, ty.inner().kind());
             doc.problem(property.at, message, "make the two agree");
         }
     }
@@ -390,7 +392,12 @@ fn fits(logical: &str, ty: &Type) -> bool {
 
 /// The fields of the record key, in order. In every version each is a text, a whole number or a date that is never null,
 /// and of the same type, so that a record keeps its key.
-fn record_key(doc: &mut Document<'_>, described: &[Property], versions: &[DeclaredSchema], marks: &Marks) -> Vec<String> {
+fn record_key(
+    doc: &mut Document<'_>,
+    described: &[Property],
+    versions: &[DeclaredSchema],
+    marks: &Marks,
+) -> Vec<String> {
     let mut key: Vec<&Property> = described.iter().filter(|p| p.key.is_some()).collect();
     key.sort_by_key(|p| p.key);
     if key.is_empty() {
@@ -399,7 +406,8 @@ fn record_key(doc: &mut Document<'_>, described: &[Property], versions: &[Declar
     }
     for (expected, property) in (1..).zip(&key) {
         if property.key != Some(expected) {
-            let message = format!("the parts of the record key are not numbered 1, 2, …: {} is not {expected}", property.path);
+            let message =
+                format!("the parts of the record key are not numbered 1, 2, …: {} is not {expected}", property.path);
             doc.problem(property.at, message, "set primaryKeyPosition");
             break;
         }
@@ -410,7 +418,8 @@ fn record_key(doc: &mut Document<'_>, described: &[Property], versions: &[Declar
             // A missing field of the newest version is reported by `compare`.
             let Some(path) = version.schema.path(&property.path) else {
                 if version.version < versions.last().map_or(0, |v| v.version) {
-                    let message = format!("{} is part of the record key and not in v{}.avsc", property.path, version.version);
+                    let message =
+                        format!("{} is part of the record key and not in v{}.avsc", property.path, version.version);
                     doc.problem(property.at, message, "a record key never changes");
                 }
                 continue;
@@ -418,10 +427,17 @@ fn record_key(doc: &mut Document<'_>, described: &[Property], versions: &[Declar
             let usable = matches!(path.ty(), Type::Text | Type::Int | Type::Long | Type::Date);
             if !usable || path.under_nullable() {
                 let message = format!("{} is part of the record key and cannot be", property.path);
-                doc.problem(property.at, message, "a record key is made of texts, whole numbers and dates that are never null");
+                doc.problem(
+                    property.at,
+                    message,
+                    "a record key is made of texts, whole numbers and dates that are never null",
+                );
             }
             if first.as_ref().is_some_and(|ty| ty != path.ty()) {
-                let message = format!("{} is part of the record key and changes its type in v{}.avsc", property.path, version.version);
+                let message = format!(
+                    "{} is part of the record key and changes its type in v{}.avsc",
+                    property.path, version.version
+                );
                 doc.problem(property.at, message, "a record key never changes");
             }
             first.get_or_insert_with(|| path.ty().clone());

@@ -30,8 +30,8 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredG
     let dataset = need(doc, &mut fields, "dataset").and_then(|n| doc.parsed(&n, "the dataset of a grant"));
     let purpose = need(doc, &mut fields, "purpose").and_then(|n| doc.text(&n, "the purpose of a grant"));
     let systems = need(doc, &mut fields, "systems").and_then(|n| not_empty::<Principal>(doc, &n, "systems of a grant"));
-    let legal_basis = need(doc, &mut fields, "legalBasis")
-        .and_then(|n| not_empty::<String>(doc, &n, "the legal basis of a grant"));
+    let legal_basis =
+        need(doc, &mut fields, "legalBasis").and_then(|n| not_empty::<String>(doc, &n, "the legal basis of a grant"));
     let duration = need(doc, &mut fields, "duration").and_then(|n| {
         doc.parsed::<Duration>(&n, "the duration of a grant")?;
         doc.text(&n, "the duration of a grant")
@@ -92,7 +92,11 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredG
     Some((DeclaredGrant { grant, ended: ended? }, marks))
 }
 
-fn not_empty<T: std::str::FromStr<Err: std::fmt::Display>>(doc: &mut Document<'_>, node: &Node, what: &str) -> Option<Vec<T>> {
+fn not_empty<T: std::str::FromStr<Err: std::fmt::Display>>(
+    doc: &mut Document<'_>,
+    node: &Node,
+    what: &str,
+) -> Option<Vec<T>> {
     let list = doc.each(node, what)?;
     if matches!(&node.kind, Kind::List(items) if items.is_empty()) {
         doc.problem(node.at, format!("{what} are an empty list"), "");

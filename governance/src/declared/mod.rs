@@ -57,7 +57,13 @@ impl<T> Item<T> {
     }
 
     /// A problem at a byte offset into the text under `key`.
-    pub fn problem_within(&self, key: &str, offset: usize, message: impl Into<String>, hint: impl Into<String>) -> Problem {
+    pub fn problem_within(
+        &self,
+        key: &str,
+        offset: usize,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Problem {
         let mut at = self.marks.get(key);
         let line = usize::try_from(at.line).ok().and_then(|n| self.source.lines().nth(n.checked_sub(1)?));
         let start = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);

@@ -54,8 +54,7 @@ const DESCRIPTIVE: &[&str] = &[
     "relationships",
 ];
 
-const LOGICAL: &[&str] =
-    &["string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"];
+const LOGICAL: &[&str] = &["string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"];
 
 /// Reads a list of properties, those below them included.
 pub fn read(doc: &mut Document<'_>, node: &Node, prefix: &str, pii: Pii, out: &mut Vec<Property>) {
@@ -113,7 +112,8 @@ fn property(doc: &mut Document<'_>, mut fields: Fields<'_>, path: String, inheri
     fields.finish(doc);
 
     let pii = rules.pii;
-    let bare = FieldRules { pii, description: rules.description.clone(), required: rules.required, ..FieldRules::default() };
+    let bare =
+        FieldRules { pii, description: rules.description.clone(), required: rules.required, ..FieldRules::default() };
     if path.contains("[]") && rules != bare {
         doc.problem(
             at,
@@ -160,7 +160,9 @@ fn type_options(doc: &mut Document<'_>, node: &Node, path: &str, rules: &mut Fie
         .and_then(|n| u32::try_from(n).ok());
     rules.minimum = options.take("minimum").and_then(|n| bound(doc, n, &format!("the minimum of {path}")));
     rules.maximum = options.take("maximum").and_then(|n| bound(doc, n, &format!("the maximum of {path}")));
-    for unsupported in ["minLength", "multipleOf", "exclusiveMinimum", "exclusiveMaximum", "maxItems", "minItems", "uniqueItems"] {
+    for unsupported in
+        ["minLength", "multipleOf", "exclusiveMinimum", "exclusiveMaximum", "maxItems", "minItems", "uniqueItems"]
+    {
         if let Some(node) = options.take(unsupported) {
             let hint = "use pattern, minimum, maximum or maxLength";
             doc.problem(node.at, format!("{path} has {unsupported}, which Kênh does not enforce"), hint);
@@ -187,9 +189,9 @@ fn text_quality_only(doc: &mut Document<'_>, node: &Node, path: &str) {
     let Some(items) = doc.list(node, &format!("quality of {path}")) else { return };
     for item in items {
         let Kind::Map(entries) = &item.kind else { continue };
-        let text = entries.iter().any(|(k, v)| {
-            matches!((&k.kind, &v.kind), (Kind::Text(k), Kind::Text(v)) if k == "type" && v == "text")
-        });
+        let text = entries
+            .iter()
+            .any(|(k, v)| matches!((&k.kind, &v.kind), (Kind::Text(k), Kind::Text(v)) if k == "type" && v == "text"));
         if !text {
             doc.problem(
                 item.at,

@@ -98,12 +98,20 @@ fn a_whole_declaration_is_read() {
     assert_eq!(contract.contract.key, ["Ma"]);
     assert_eq!(contract.contract.code_lists["xa"], ["00001", "00002"]);
     let place = &contract.contract.fields["O.Xa"];
-    assert_eq!(place.pii, kenh_domain::contract::Pii::Basic, "what a nested record says of itself holds for its fields");
+    assert_eq!(
+        place.pii,
+        kenh_domain::contract::Pii::Basic,
+        "what a nested record says of itself holds for its fields"
+    );
     assert!(!contract.contract.fields.contains_key("Ds[].X"));
     assert_eq!(contract.versions.len(), 1);
     assert!(!contract.versions[0].text.contains('\n'));
     let grant = &declared.grants[0].value;
-    assert_eq!(grant.grant.fields[1].mask, Some(kenh_domain::grant::Mask::Null), "YAML's null is the mask of that name");
+    assert_eq!(
+        grant.grant.fields[1].mask,
+        Some(kenh_domain::grant::Mask::Null),
+        "YAML's null is the mask of that name"
+    );
     assert!(!grant.ended);
 }
 
@@ -121,33 +129,138 @@ fn what_is_shipped_is_read() {
 #[test]
 fn every_wrong_thing_is_named_with_its_place() {
     let table: &[(&str, &str, &str, &str)] = &[
-        ("a.yaml", "kind: Agency", "kind: Agancy", "a.yaml:1:7: kind \"Agancy\" is not known (write Agency, DataContract or Grant)"),
+        (
+            "a.yaml",
+            "kind: Agency",
+            "kind: Agancy",
+            "a.yaml:1:7: kind \"Agancy\" is not known (write Agency, DataContract or Grant)",
+        ),
         ("a.yaml", "kind: Agency\n", "", "a.yaml:1:1: a declared document lacks `kind`"),
         ("a.yaml", "title", "tilte", "a.yaml:1:1: an agency lacks `title`"),
         ("a.yaml", "name: A", "name: 9", "a.yaml:2:7: the name of an agency is a number, not text (put it in quotes)"),
-        ("a.yaml", "a-portal", "kenh-router", "a.yaml:5:10: system kenh-router bears the name of a role of the bus (choose another name)"),
-        ("a.yaml", "[a-portal]", "a-portal", "a.yaml:5:10: a system of an agency is text, not a list (write `[a, b]`, or one `- item` a line)"),
-        ("thu/contract.yaml", "v3.1.0", "v2.2.2", "thu/contract.yaml:1:13: apiVersion \"v2.2.2\" is not read (write v3.1.0)"),
-        ("thu/contract.yaml", "status: active", "status: draft", "thu/contract.yaml:5:9: the status of this contract is \"draft\" (only a contract with status active (or deprecated) is applied; keep drafts elsewhere)"),
-        ("thu/contract.yaml", "1.0.0\nstatus", "1\nstatus", "thu/contract.yaml:4:10: the version of a contract is a number, not text (put it in quotes)"),
-        ("thu/contract.yaml", "kenh.providers", "kenh.provider", "thu/contract.yaml:9:5: a contract has no setting kenh.provider (see the contract reference in docs/)"),
-        ("thu/contract.yaml", "name: Ngay", "name: Ngya", "thu/contract.yaml:15:9: v1.avsc has no field Ngya (did you mean Ngay?)"),
-        ("thu/contract.yaml", "logicalType: date", "logicalType: string", "thu/contract.yaml:15:9: Ngay is \"string\" here and a date in v1.avsc (make the two agree)"),
-        ("thu/contract.yaml", "minimum:", "exclusiveMinimum:", "thu/contract.yaml:15:80: Ngay has exclusiveMinimum, which Kênh does not enforce (use pattern, minimum, maximum or maxLength)"),
-        ("thu/contract.yaml", "primaryKey: true, primaryKeyPosition: 1", "unique: true", "thu/contract.yaml:14:65: Ma is to be unique, which Kênh does not enforce (only the record key is unique: name it with primaryKey, or drop `unique`)"),
-        ("thu/contract.yaml", "value: basic", "value: secret", "thu/contract.yaml:18:54: kenh.pii of O is \"secret\" (write none, basic or sensitive)"),
-        ("thu/contract.yaml", "value: xa", "value: ya", "thu/code-lists/ya.csv: the code list cannot be read: No such file or directory (os error 2) (O.Xa uses it)"),
-        ("thu/contract.yaml", "logicalType: integer}", "logicalType: integer, logicalTypeOptions: {minimum: 1}}", "thu/contract.yaml:23:82: Ds[].X lies within an array and has rules, which Kênh does not enforce there (describe it only, or make the array's items a dataset of their own)"),
-        ("thu/v1.avsc", "\"Ngay\"", "\"Ngay2\"", "thu/contract.yaml: field Ngay2 of v1.avsc is not described in the contract (add a property for it)"),
-        ("thu/v1.avsc", "\"name\":\"Ma\",\"type\":\"string\"", "\"name\":\"Ma\",\"type\":[\"null\",\"string\"]", "thu/contract.yaml:14:9: Ma is part of the record key and cannot be (a record key is made of texts, whole numbers and dates that are never null)"),
+        (
+            "a.yaml",
+            "a-portal",
+            "kenh-router",
+            "a.yaml:5:10: system kenh-router bears the name of a role of the bus (choose another name)",
+        ),
+        (
+            "a.yaml",
+            "[a-portal]",
+            "a-portal",
+            "a.yaml:5:10: a system of an agency is text, not a list (write `[a, b]`, or one `- item` a line)",
+        ),
+        (
+            "thu/contract.yaml",
+            "v3.1.0",
+            "v2.2.2",
+            "thu/contract.yaml:1:13: apiVersion \"v2.2.2\" is not read (write v3.1.0)",
+        ),
+        (
+            "thu/contract.yaml",
+            "status: active",
+            "status: draft",
+            "thu/contract.yaml:5:9: the status of this contract is \"draft\" (only a contract with status active (or deprecated) is applied; keep drafts elsewhere)",
+        ),
+        (
+            "thu/contract.yaml",
+            "1.0.0\nstatus",
+            "1\nstatus",
+            "thu/contract.yaml:4:10: the version of a contract is a number, not text (put it in quotes)",
+        ),
+        (
+            "thu/contract.yaml",
+            "kenh.providers",
+            "kenh.provider",
+            "thu/contract.yaml:9:5: a contract has no setting kenh.provider (see the contract reference in docs/)",
+        ),
+        (
+            "thu/contract.yaml",
+            "name: Ngay",
+            "name: Ngya",
+            "thu/contract.yaml:15:9: v1.avsc has no field Ngya (did you mean Ngay?)",
+        ),
+        (
+            "thu/contract.yaml",
+            "logicalType: date",
+            "logicalType: string",
+            "thu/contract.yaml:15:9: Ngay is \"string\" here and a date in v1.avsc (make the two agree)",
+        ),
+        (
+            "thu/contract.yaml",
+            "minimum:",
+            "exclusiveMinimum:",
+            "thu/contract.yaml:15:80: Ngay has exclusiveMinimum, which Kênh does not enforce (use pattern, minimum, maximum or maxLength)",
+        ),
+        (
+            "thu/contract.yaml",
+            "primaryKey: true, primaryKeyPosition: 1",
+            "unique: true",
+            "thu/contract.yaml:14:65: Ma is to be unique, which Kênh does not enforce (only the record key is unique: name it with primaryKey, or drop `unique`)",
+        ),
+        (
+            "thu/contract.yaml",
+            "value: basic",
+            "value: secret",
+            "thu/contract.yaml:18:56: kenh.pii of O is \"secret\" (write none, basic or sensitive)",
+        ),
+        (
+            "thu/contract.yaml",
+            "value: xa",
+            "value: ya",
+            "thu/code-lists/ya.csv: the code list cannot be read: No such file or directory (os error 2) (O.Xa uses it)",
+        ),
+        (
+            "thu/contract.yaml",
+            "logicalType: integer}",
+            "logicalType: integer, logicalTypeOptions: {minimum: 1}}",
+            "thu/contract.yaml:23:82: Ds[].X lies within an array and has rules, which Kênh does not enforce there (describe it only, or make the array's items a dataset of their own)",
+        ),
+        (
+            "thu/v1.avsc",
+            "\"Ngay\"",
+            "\"Ngay2\"",
+            "thu/contract.yaml: field Ngay2 of v1.avsc is not described in the contract (add a property for it)",
+        ),
+        (
+            "thu/v1.avsc",
+            "\"name\":\"Ma\",\"type\":\"string\"",
+            "\"name\":\"Ma\",\"type\":[\"null\",\"string\"]",
+            "thu/contract.yaml:14:9: Ma is part of the record key and cannot be (a record key is made of texts, whole numbers and dates that are never null)",
+        ),
         ("thu/v1.avsc", "record\",\"name\":\"R\"", "recard\",\"name\":\"R\"", "thu/v1.avsc: not an Avro schema"),
-        ("thu/code-lists/xa.csv", "code\n", "ma\n", "thu/code-lists/xa.csv: the first line of a code list is `code`, and that is its only column (O.Xa uses it)"),
+        (
+            "thu/code-lists/xa.csv",
+            "code\n",
+            "ma\n",
+            "thu/code-lists/xa.csv: the first line of a code list is `code`, and that is its only column (O.Xa uses it)",
+        ),
         ("g.yaml", "filter:", "fliter:", "g.yaml:11:1: a grant has no key `fliter` (did you mean `filter`?)"),
-        ("g.yaml", "P12M", "12 months", "g.yaml:12:11: the duration of a grant: \"12 months\" is not a duration: write P and then whole years, months or days, such as P12M, P1Y or P90D"),
-        ("g.yaml", "mask: null", "mask: secret", "g.yaml:10:32: this is not a mask (a mask is null, year, hash, {constant: TEXT} or {last: N})"),
+        (
+            "g.yaml",
+            "P12M",
+            "12 months",
+            "g.yaml:12:11: the duration of a grant: \"12 months\" is not a duration: write P and then whole years, months or days, such as P12M, P1Y or P90D",
+        ),
+        (
+            "g.yaml",
+            "mask: null",
+            "mask: secret",
+            "g.yaml:10:32: this is not a mask (a mask is null, year, hash, {constant: TEXT} or {last: N})",
+        ),
         ("g.yaml", "systems: [a-portal]", "systems: []", "g.yaml:4:10: systems of a grant are an empty list"),
-        ("g.yaml", "recipient: A", "recipient: A.1", "g.yaml:3:12: the recipient of a grant: agency name \"A.1\" is not valid: 1 to 48 letters a-z, A-Z, digits and hyphens, a letter first"),
-        ("g.yaml", "id: g\n", "id: g\nstate: gone\n", "g.yaml:3:8: the state of a grant is \"gone\" (write one of: active, ended)"),
+        (
+            "g.yaml",
+            "recipient: A",
+            "recipient: A.1",
+            "g.yaml:3:12: the recipient of a grant: agency name \"A.1\" is not valid: 1 to 48 letters a-z, A-Z, digits and hyphens, a letter first",
+        ),
+        (
+            "g.yaml",
+            "id: g\n",
+            "id: g\nstate: gone\n",
+            "g.yaml:3:8: the state of a grant is \"gone\" (write one of: active, ended)",
+        ),
     ];
     let mut wrong = Vec::new();
     for (file, from, to, expected) in table {

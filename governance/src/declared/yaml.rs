@@ -216,7 +216,11 @@ impl<'a> Document<'a> {
         if let Kind::List(items) = &node.kind {
             return Some(items);
         }
-        self.problem(node.at, format!("{what} is {}, not a list", node.what()), "write `[a, b]`, or one `- item` a line");
+        self.problem(
+            node.at,
+            format!("{what} is {}, not a list", node.what()),
+            "write `[a, b]`, or one `- item` a line",
+        );
         None
     }
 

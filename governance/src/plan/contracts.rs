@@ -75,7 +75,8 @@ impl Planner<'_> {
         if !self.agencies.contains_key(&contract.owner) {
             self.problems.push(item.problem("team", format!("there is no agency {}", contract.owner), hint));
         }
-        for provider in &contract.providers {
+        // Where the contract names no provider its owner is one; that problem is told once.
+        for provider in contract.providers.iter().filter(|p| p.agency != contract.owner) {
             if !self.agencies.contains_key(&provider.agency) {
                 let message = format!("there is no agency {}", provider.agency);
                 self.problems.push(item.problem("kenh.providers", message, hint));
@@ -90,7 +91,8 @@ impl Planner<'_> {
         for provider in &item.value.contract.providers {
             let Some(rows) = &provider.rows else { continue };
             if let Err(error) = Filter::compile_versions(rows, &schemas) {
-                let message = format!("the rows of {}: at character {}: {}", provider.agency, error.offset, error.message);
+                let message =
+                    format!("the rows of {}: at character {}: {}", provider.agency, error.offset, error.message);
                 self.problems.push(item.problem("kenh.providers", message, error.hint.unwrap_or_default()));
             }
         }
@@ -133,9 +135,16 @@ impl Planner<'_> {
             self.problems.push(item.problem("", message, "a record keeps its key; make a new dataset"));
         }
         if contract.partitions != known.partitions {
-            let message =
-                format!("the dataset has {} and cannot have {}", words::count(known.partitions as usize, "partition"), contract.partitions);
-            self.problems.push(item.problem("kenh.partitions", message, "a record keeps its partition; make a new dataset"));
+            let message = format!(
+                "the dataset has {} and cannot have {}",
+                words::count(known.partitions as usize, "partition"),
+                contract.partitions
+            );
+            self.problems.push(item.problem(
+                "kenh.partitions",
+                message,
+                "a record keeps its partition; make a new dataset",
+            ));
         }
     }
 
@@ -149,7 +158,11 @@ impl Planner<'_> {
     }
 
     /// The contract with the ids of its schemas; new ones get theirs, and an event each.
-    fn resolve(&mut self, item: &Item<DeclaredContract>, known: Option<&Contract>) -> (Contract, Vec<(SchemaId, Schema)>) {
+    fn resolve(
+        &mut self,
+        item: &Item<DeclaredContract>,
+        known: Option<&Contract>,
+    ) -> (Contract, Vec<(SchemaId, Schema)>) {
         let DeclaredContract { contract, versions } = &item.value;
         let mut contract = contract.clone();
         let mut schemas = Vec::new();
@@ -167,7 +180,11 @@ impl Planner<'_> {
                         SchemaVersion { version: declared.version, id, schema: declared.text.clone(), envelope_id }
                     }
                     Err(error) => {
-                        self.problems.push(item.problem("", format!("no envelope fits around the schema: {error}"), ""));
+                        self.problems.push(item.problem(
+                            "",
+                            format!("no envelope fits around the schema: {error}"),
+                            "",
+                        ));
                         continue;
                     }
                 },

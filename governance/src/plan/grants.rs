@@ -80,7 +80,9 @@ impl<'a> Planner<'a> {
         };
         // Another grant of the same view and shape takes its topic over: see `take_over`.
         let heir = active.iter().map(|i| &i.value.grant).find(|g| {
-            same_view(g, &newest.activation.grant) && self.standing(g).is_empty() && self.same_shape(&newest.activation.grant, g)
+            same_view(g, &newest.activation.grant)
+                && self.standing(g).is_empty()
+                && self.same_shape(&newest.activation.grant, g)
         });
         if let Some(heir) = heir {
             let words = vec![format!("its view goes on under grant {}", heir.id)];
@@ -120,13 +122,22 @@ impl<'a> Planner<'a> {
                 let message = format!("there is no dataset {}", grant.dataset);
                 self.problems.push(item.problem("dataset", message, "declare its contract in schemas/"));
             } else if self.problems.is_empty() {
-                self.problems.push(item.problem("dataset", format!("the contract of {} has problems", grant.dataset), ""));
+                self.problems.push(item.problem(
+                    "dataset",
+                    format!("the contract of {} has problems", grant.dataset),
+                    "",
+                ));
             }
             return;
         };
         if contract.contract.personal() && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
-            let message = format!("{} holds personal data, and {} is more than twelve months", grant.dataset, grant.duration);
-            self.problems.push(item.problem("duration", message, "grant it for P12M at most, and anew when that is over"));
+            let message =
+                format!("{} holds personal data, and {} is more than twelve months", grant.dataset, grant.duration);
+            self.problems.push(item.problem(
+                "duration",
+                message,
+                "grant it for P12M at most, and anew when that is over",
+            ));
         }
         if let Err(error) = self.compile(grant, None) {
             self.problems.push(wrong_shape(item, &error));
@@ -174,8 +185,13 @@ impl<'a> Planner<'a> {
             if old == grant {
                 self.say(Action::Unchanged, Kind::Grant, &grant.id, Vec::new());
             } else if !same_view(old, grant) {
-                let message = format!("grant {} makes view {} and cannot move to {}", grant.id, view_name(old), view_name(grant));
-                self.problems.push(item.problem("id", message, "end it (`state: ended`) and write another with a new id"));
+                let message =
+                    format!("grant {} makes view {} and cannot move to {}", grant.id, view_name(old), view_name(grant));
+                self.problems.push(item.problem(
+                    "id",
+                    message,
+                    "end it (`state: ended`) and write another with a new id",
+                ));
             } else if self.same_shape(old, grant) {
                 self.renew(item, &standing);
             } else {
@@ -221,7 +237,10 @@ impl<'a> Planner<'a> {
             return false;
         };
         if last.ended.is_none() && last.activation.grant == *grant {
-            let words = vec![format!("its time ran out on {}; to grant it again, give it a new id", words::day(last.activation.ends_ms))];
+            let words = vec![format!(
+                "its time ran out on {}; to grant it again, give it a new id",
+                words::day(last.activation.ends_ms)
+            )];
             self.say(Action::Unchanged, Kind::Grant, &grant.id, words);
         } else {
             let message = format!("grant {} has ended, and its id is never used again", grant.id);
@@ -248,11 +267,16 @@ impl<'a> Planner<'a> {
         self.view_fits(item, newest, grant);
         let mut words = words::grant(&newest.activation.grant, grant);
         if ends_ms != newest.activation.ends_ms {
-            words.push(format!("until {} and no longer {}", words::day(ends_ms), words::day(newest.activation.ends_ms)));
+            words.push(format!(
+                "until {} and no longer {}",
+                words::day(ends_ms),
+                words::day(newest.activation.ends_ms)
+            ));
         }
         for view in older {
             let Activation { grant: old, view_no, .. } = &*view.activation;
-            let follows = Grant { fields: old.fields.clone(), filter: old.filter.clone(), key: old.key, ..grant.clone() };
+            let follows =
+                Grant { fields: old.fields.clone(), filter: old.filter.clone(), key: old.key, ..grant.clone() };
             self.events.push(ControlEvent::Renewal { view_no: *view_no, grant: Box::new(follows), ends_ms });
         }
         let view_no = newest.activation.view_no;
@@ -359,7 +383,10 @@ impl<'a> Planner<'a> {
                 }
                 let personal = item.value.contract.personal();
                 if personal && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
-                    let message = format!("grant {} is for {}; with personal data it may be P12M at most", grant.id, grant.duration);
+                    let message = format!(
+                        "grant {} is for {}; with personal data it may be P12M at most",
+                        grant.id, grant.duration
+                    );
                     problems.push(item.problem("version", message, "shorten that grant first"));
                 }
             }

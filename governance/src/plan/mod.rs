@@ -17,13 +17,15 @@
 mod agencies;
 mod contracts;
 mod grants;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kenh_domain::control::{AgencyDocument, ControlEvent, ControlRecord, ControlSet, FORMAT, SchemaDocument, Trust};
 use kenh_domain::contract::Contract;
+use kenh_domain::control::{AgencyDocument, ControlEvent, ControlRecord, ControlSet, FORMAT, SchemaDocument, Trust};
 use kenh_domain::envelope;
 use kenh_domain::log::{Position, TopicSpec};
 use kenh_domain::names::{Agency, Dataset};
@@ -136,13 +138,9 @@ pub fn plan(
         planner.missing_topics(after, existing);
     }
     match after {
-        Some(after) if planner.problems.is_empty() => Ok(Plan {
-            changes: planner.changes,
-            events: planner.events,
-            base: control.position,
-            now_ms,
-            after,
-        }),
+        Some(after) if planner.problems.is_empty() => {
+            Ok(Plan { changes: planner.changes, events: planner.events, base: control.position, now_ms, after })
+        }
         _ => {
             planner.problems.sort();
             planner.problems.dedup();

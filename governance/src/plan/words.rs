@@ -24,7 +24,11 @@ pub fn count(n: usize, one: &str) -> String {
 /// A text that changes; nothing if it does not.
 pub fn text(what: &str, old: &str, new: &str, out: &mut Vec<String>) {
     if old != new {
-        out.push(if old.len() + new.len() < 80 { format!("{what}: {old:?} → {new:?}") } else { format!("{what} is reworded") });
+        out.push(if old.len() + new.len() < 80 {
+            format!("{what}: {old:?} → {new:?}")
+        } else {
+            format!("{what} is reworded")
+        });
     }
 }
 

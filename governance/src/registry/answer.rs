@@ -49,7 +49,8 @@ struct Sent {
 /// The schema in a request's body.
 pub fn schema(body: &[u8]) -> Result<Schema, Refusal> {
     let invalid = |message: String| Refusal::new(422, 42201, format!("Invalid schema: {message}"));
-    let sent: Sent = serde_json::from_slice(body).map_err(|e| Refusal::new(422, 42201, format!("Invalid body: {e}")))?;
+    let sent: Sent =
+        serde_json::from_slice(body).map_err(|e| Refusal::new(422, 42201, format!("Invalid body: {e}")))?;
     if sent.kind.is_some_and(|kind| kind != "AVRO") {
         return Err(invalid("the bus carries Avro; schemaType is AVRO".into()));
     }

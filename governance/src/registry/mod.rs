@@ -75,14 +75,12 @@ impl<'a> Registry<'a> {
             ("GET", ["schemas", "types"]) => Ok(json!(["AVRO"])),
             ("GET", ["schemas", "ids", id]) => Ok(json!({ "schema": self.text(self.id(id)?)? })),
             ("GET", ["schemas", "ids", id, "schema"]) => self.raw(self.id(id)?),
-            ("GET", ["schemas", "ids", id, "versions"]) => self.uses(id, |subject, version| {
-                json!({ "subject": subject, "version": version })
-            }),
+            ("GET", ["schemas", "ids", id, "versions"]) => {
+                self.uses(id, |subject, version| json!({ "subject": subject, "version": version }))
+            }
             ("GET", ["schemas", "ids", id, "subjects"]) => self.uses(id, |subject, _| json!(subject)),
             ("GET", ["config"]) => Ok(json!({ "compatibilityLevel": compatibility::LEVEL })),
-            ("GET", ["config", s]) => {
-                self.subject(s).map(|_| json!({ "compatibilityLevel": compatibility::LEVEL }))
-            }
+            ("GET", ["config", s]) => self.subject(s).map(|_| json!({ "compatibilityLevel": compatibility::LEVEL })),
             ("GET", ["mode"]) => Ok(json!({ "mode": "READONLY" })),
             ("GET", ["mode", s]) => self.subject(s).map(|_| json!({ "mode": "READONLY" })),
             ("GET" | "POST", _) => Err(Refusal::new(404, 404, "the registry has no such call")),
@@ -187,8 +185,7 @@ impl<'a> Registry<'a> {
     fn look_up(&self, name: &str, body: &[u8]) -> Result<Value, Refusal> {
         let subject = self.subject(name)?;
         let asked = answer::schema(body)?;
-        let (version, id) =
-            self.same(subject, &asked)?.ok_or_else(|| Refusal::new(404, 40403, "Schema not found"))?;
+        let (version, id) = self.same(subject, &asked)?.ok_or_else(|| Refusal::new(404, 40403, "Schema not found"))?;
         Ok(json!({ "subject": name, "version": version, "id": id, "schema": self.text(id)? }))
     }
 

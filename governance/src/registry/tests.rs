@@ -1,9 +1,9 @@
 //! Every call of the registry, right and wrong.
 
+use kenh_domain::contract::{Contract, Effective, Provider, SchemaVersion, VersionSource};
 use kenh_domain::control::{
     Activation, AgencyDocument, ControlEvent, ControlRecord, FORMAT, SchemaDocument, Trust, ViewNo,
 };
-use kenh_domain::contract::{Contract, Effective, Provider, SchemaVersion, VersionSource};
 use kenh_domain::envelope;
 use kenh_domain::grant::{EndReason, Grant, GrantedField, KeyForm};
 use kenh_domain::log::Position;
@@ -32,7 +32,12 @@ fn set() -> ControlSet {
     }
     let agency = |name: &str| {
         let systems = vec![format!("{name}-portal").parse().unwrap()];
-        ControlEvent::Agency(AgencyDocument { name: name.parse().unwrap(), code: name.into(), title: name.into(), systems })
+        ControlEvent::Agency(AgencyDocument {
+            name: name.parse().unwrap(),
+            code: name.into(),
+            title: name.into(),
+            systems,
+        })
     };
     events.extend([agency("A"), agency("B")]);
     let schemas = vec![

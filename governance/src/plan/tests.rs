@@ -1,0 +1,468 @@
+//! What a declaration changes, over a control set that each plan is folded into.
+
+use std::path::PathBuf;
+
+use kenh_domain::control::ViewNo;
+use kenh_domain::grant::EndReason;
+
+use super::*;
+use crate::declared::read;
+
+const YEAR_MS: i64 = 365 * 86_400_000;
+
+const AVSC: &str = r#"{"type":"record","name":"R","fields":[
+  {"name":"Ma","type":"string"},{"name":"Ten","type":"string"},{"name":"Tinh","type":"string"},{"name":"Tuoi","type":"int"}]}"#;
+const CONTRACT: &str = "apiVersion: v3.1.0
+kind: DataContract
+id: thu
+version: 1.0.0
+status: active
+team: {name: A}
+schema:
+  - name: R
+    properties:
+      - {name: Ma, logicalType: string, required: true, primaryKey: true}
+      - {name: Ten, logicalType: string, customProperties: [{property: kenh.pii, value: basic}]}
+      - {name: Tinh, logicalType: string}
+      - {name: Tuoi, logicalType: integer}
+";
+const GRANT: &str = "kind: Grant
+id: g
+recipient: B
+systems: [b-portal]
+dataset: thu
+purpose: To try
+legalBasis: [A law]
+fields: [Ma, Tinh]
+filter: Tinh == '79'
+duration: P12M
+";
+
+/// A declaration on disk and the bus that it was applied to so far.
+struct Bus {
+    folder: tempfile::TempDir,
+    set: ControlSet,
+    now: i64,
+}
+
+impl Bus {
+    fn new() -> Self {
+        let bus = Self { folder: tempfile::tempdir().unwrap(), set: ControlSet::default(), now: 1_000 };
+        let agency = |n: &str, low: &str| {
+            format!("kind: Agency\nname: {n}\ncode: H01\ntitle: {n}\nsystems: [{low}-portal, {low}-two]\n")
+        };
+        bus.write("a.yaml", &agency("A", "a"));
+        bus.write("b.yaml", &agency("B", "b"));
+        bus.write("thu/contract.yaml", CONTRACT);
+        bus.write("thu/v1.avsc", AVSC);
+        bus.write("g.yaml", GRANT);
+        bus
+    }
+
+    fn applied() -> Self {
+        let mut bus = Self::new();
+        bus.apply();
+        bus
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::create_dir_all(self.file(name).parent().unwrap()).unwrap();
+        std::fs::write(self.file(name), text).unwrap();
+    }
+
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.file(name)).unwrap();
+        assert!(text.contains(from), "{name} has no {from:?}");
+        std::fs::write(self.file(name), text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn plan(&self) -> Result<Plan, Vec<Problem>> {
+        let declared = read(&[self.folder.path().to_owned()]).unwrap_or_else(|p| panic!("{p:#?}"));
+        let existing: Vec<TopicSpec> = layout::places(&self.set, self.now).into_values().map(|p| p.spec).collect();
+        let existing = if self.set.trust.is_some() { existing } else { Vec::new() };
+        plan(&declared, &self.set, &existing, self.now)
+    }
+
+    fn apply(&mut self) -> Plan {
+        let plan = self.plan().unwrap_or_else(|p| panic!("{p:#?}"));
+        self.set = plan.after.clone();
+        plan
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let base = format!("{}/", self.folder.path().display());
+        self.plan().expect_err("it was planned").iter().map(|p| p.to_string().replace(&base, "")).collect()
+    }
+}
+
+/// The lines of a plan that are not `unchanged`.
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.changes.iter().filter(|c| c.action != Action::Unchanged).map(ToString::to_string).collect()
+}
+
+/// The kinds of events, with what tells them apart.
+fn events(plan: &Plan) -> Vec<String> {
+    plan.events
+        .iter()
+        .map(|event| match event {
+            ControlEvent::Genesis { .. } => "genesis".into(),
+            ControlEvent::Agency(a) => format!("agency {}", a.name),
+            ControlEvent::Schema(s) => format!("schema {} {}", s.id, s.subject),
+            ControlEvent::Contract(c) => format!("contract {}", c.dataset),
+            ControlEvent::Grant(a) => format!("grant {} as {} {}", a.grant.id, a.view_no.0, a.topic()),
+            ControlEvent::Renewal { view_no, grant, .. } => format!("renewal {} by {}", view_no.0, grant.id),
+            ControlEvent::End { view_no, reason } => format!("end {} {reason:?}", view_no.0),
+            ControlEvent::Epoch { .. } => "epoch".into(),
+        })
+        .collect()
+}
+
+#[test]
+fn a_new_bus_gets_everything_in_order() {
+    let plan = Bus::new().plan().unwrap();
+    assert_eq!(
+        events(&plan),
+        [
+            "genesis",
+            "schema 1 kenh.SubmissionEnd",
+            "agency A",
+            "agency B",
+            "schema 2 thu-value",
+            "schema 3 in.thu.A-value",
+            "contract thu",
+            "schema 4 view.B.thu.main.1-value",
+            "grant g as 1 view.B.thu.main.1",
+        ]
+    );
+    assert!(!plan.is_empty());
+    assert_eq!(plan.count(Action::Create), 5);
+    let view = &plan.after.views[&ViewNo(1)].activation;
+    assert_eq!(view.starts_ms, 1_000);
+    assert_eq!(view.secret_label, "pseudonym/B/To try/1");
+}
+
+#[test]
+fn a_second_run_finds_nothing_to_do_however_much_later() {
+    let mut bus = Bus::applied();
+    for now in [1_000, YEAR_MS / 2, 3 * YEAR_MS] {
+        bus.now = now;
+        let plan = bus.plan().unwrap();
+        assert!(plan.is_empty(), "{:?}", lines(&plan));
+        assert!(plan.events.is_empty());
+    }
+    let last = bus.plan().unwrap().changes.into_iter().find(|c| c.kind == Kind::Grant).unwrap();
+    assert!(last.words[0].starts_with("its time ran out on 1971-01-01"), "{last}");
+}
+
+#[test]
+fn absence_ends_nothing() {
+    let bus = Bus::applied();
+    for file in ["g.yaml", "b.yaml"] {
+        std::fs::remove_file(bus.file(file)).unwrap();
+    }
+    assert!(bus.plan().unwrap().is_empty());
+}
+
+#[test]
+fn other_words_renew_and_leave_the_view_as_it_is() {
+    for (from, to, word) in [
+        ("To try", "To try again", "purpose: \"To try\" → \"To try again\""),
+        ("[b-portal]", "[b-two]", "systems + b-two"),
+        ("[A law]", "[A law, Another]", "legal basis + Another"),
+        ("P12M", "P6M", "duration: \"P12M\" → \"P6M\""),
+    ] {
+        let mut bus = Bus::applied();
+        bus.now = 50_000;
+        bus.edit("g.yaml", from, to);
+        let plan = bus.apply();
+        assert_eq!(events(&plan), ["renewal 1 by g"], "{to}");
+        assert!(lines(&plan)[0].contains(word), "{:?}", lines(&plan));
+        assert!(bus.plan().unwrap().is_empty(), "a second run renews again");
+    }
+}
+
+#[test]
+fn a_duration_counts_from_the_activation() {
+    let mut bus = Bus::applied();
+    bus.now = YEAR_MS / 4;
+    bus.edit("g.yaml", "P12M", "P180D");
+    bus.apply();
+    assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, 1_000 + 180 * 86_400_000);
+}
+
+#[test]
+fn spaces_in_a_filter_are_no_other_shape() {
+    let mut bus = Bus::applied();
+    bus.edit("g.yaml", "Tinh == '79'", "(Tinh=='79')");
+    assert_eq!(events(&bus.apply()), ["renewal 1 by g"]);
+}
+
+#[test]
+fn wider_is_filled_beside_the_first() {
+    for (from, to) in [("[Ma, Tinh]", "[Ma, Tinh, Tuoi]"), ("filter: Tinh == '79'\n", "")] {
+        let mut bus = Bus::applied();
+        bus.edit("g.yaml", from, to);
+        let plan = bus.apply();
+        let last = events(&plan).pop().unwrap();
+        assert_eq!(last, "grant g as 2 view.B.thu.main.2", "{to:?}");
+        assert!(
+            plan.events.iter().all(|e| !matches!(e, ControlEvent::End { .. })),
+            "the first ends when the second is filled"
+        );
+        assert!(bus.plan().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn narrower_ends_the_first_before_the_second_starts() {
+    for (from, to) in [
+        ("[Ma, Tinh]", "[Ma, {path: Tinh, as: Code}]"),
+        ("Tinh == '79'", "Tinh == '01'"),
+        ("Tinh == '79'", "Tinh == '79' && Ma != 'x'"),
+        ("duration", "key: pseudonym\nduration"),
+    ] {
+        let mut bus = Bus::applied();
+        bus.edit("g.yaml", from, to);
+        let events = events(&bus.apply());
+        assert_eq!(events.first().unwrap(), "end 1 Superseded", "{to}");
+        assert_eq!(events.last().unwrap(), "grant g as 2 view.B.thu.main.2", "{to}");
+    }
+}
+
+#[test]
+fn narrowing_while_a_wider_edition_fills_ends_both() {
+    let mut bus = Bus::applied();
+    bus.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Tuoi]");
+    bus.apply();
+    bus.edit("g.yaml", "[Ma, Tinh, Tuoi]", "[Ma, {path: Tinh, mask: {last: 1}}]");
+    bus.edit("g.yaml", "filter: Tinh == '79'\n", "");
+    let events = events(&bus.apply());
+    assert_eq!(events[..2], ["end 1 Superseded", "end 2 Superseded"]);
+    assert_eq!(events.last().unwrap(), "grant g as 3 view.B.thu.main.3");
+}
+
+#[test]
+fn a_system_struck_off_is_struck_off_every_edition() {
+    let mut bus = Bus::applied();
+    bus.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Tuoi]");
+    bus.apply();
+    bus.edit("g.yaml", "[b-portal]", "[b-two]");
+    assert_eq!(events(&bus.apply()), ["renewal 1 by g", "renewal 2 by g"]);
+    let first = &bus.set.views[&ViewNo(1)].activation.grant;
+    assert_eq!(first.fields.len(), 2, "the first edition keeps its shape");
+    assert_eq!(first.systems[0].as_str(), "b-two");
+}
+
+#[test]
+fn an_ended_grant_ends_once_and_its_id_is_never_used_again() {
+    let mut bus = Bus::applied();
+    bus.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
+    assert_eq!(events(&bus.apply()), ["end 1 Ended"]);
+    assert!(bus.plan().unwrap().is_empty());
+    bus.edit("g.yaml", "state: ended", "state: active");
+    assert!(bus.problems()[0].starts_with("g.yaml:3:5: grant g has ended, and its id is never used again"));
+    bus.edit("g.yaml", "id: g", "id: g2");
+    assert_eq!(events(&bus.apply()), ["grant g2 as 2 view.B.thu.main.2"]);
+}
+
+#[test]
+fn a_grant_may_take_over_the_view_of_one_that_ends() {
+    let mut bus = Bus::applied();
+    bus.now = YEAR_MS / 2;
+    bus.write("h.yaml", &GRANT.replace("id: g", "id: h"));
+    assert!(bus.problems()[0].contains("grants g and h both make view B.thu.main"));
+    std::fs::remove_file(bus.file("g.yaml")).unwrap();
+    assert!(bus.problems()[0].contains("view B.thu.main is held by grant g"));
+    bus.write("g.yaml", &GRANT.replace("kind: Grant", "kind: Grant\nstate: ended"));
+    let plan = bus.apply();
+    assert_eq!(events(&plan), ["renewal 1 by h"], "same shape, same topic");
+    assert!(bus.set.views[&ViewNo(1)].activation.ends_ms > YEAR_MS + YEAR_MS / 4, "it counts from now");
+    assert!(bus.plan().unwrap().is_empty());
+    bus.write("g.yaml", GRANT);
+    std::fs::remove_file(bus.file("h.yaml")).unwrap();
+    assert!(bus.problems()[0].contains("another took its place"));
+}
+
+#[test]
+fn with_another_shape_the_view_of_the_one_that_ends_is_not_taken_over() {
+    let mut bus = Bus::applied();
+    bus.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
+    bus.write("h.yaml", &GRANT.replace("id: g", "id: h").replace("[Ma, Tinh]", "[Ma, Tinh, Tuoi]"));
+    let events = events(&bus.apply());
+    assert_eq!(events.first().unwrap(), "end 1 Ended");
+    assert_eq!(events.last().unwrap(), "grant h as 2 view.B.thu.main.2");
+}
+
+#[test]
+fn a_revoked_grant_must_be_declared_ended() {
+    let mut bus = Bus::applied();
+    let event = ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Revoked };
+    let record = ControlRecord { format: FORMAT, at_ms: 0, event, signatures: vec![] };
+    bus.set.apply(Position(99), &serde_json::to_vec(&record).unwrap()).unwrap();
+    assert!(bus.problems()[0].contains("write `state: ended`"));
+    bus.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
+    assert!(bus.plan().unwrap().is_empty());
+}
+
+#[test]
+fn equal_shapes_share_a_schema_id() {
+    let mut bus = Bus::applied();
+    bus.write(
+        "h.yaml",
+        &GRANT.replace("id: g", "id: h").replace("recipient: B", "recipient: A").replace("b-portal", "a-portal"),
+    );
+    assert_eq!(events(&bus.apply()), ["grant h as 2 view.A.thu.main.1"]);
+    assert_eq!(bus.set.views[&ViewNo(2)].activation.schema_id, bus.set.views[&ViewNo(1)].activation.schema_id);
+}
+
+#[test]
+fn a_new_schema_version_changes_no_view() {
+    let mut bus = Bus::applied();
+    bus.write("thu/v2.avsc", &AVSC.replace("]}", r#",{"name":"Moi","type":["null","string"],"default":null}]}"#));
+    bus.edit("thu/contract.yaml", "1.0.0", "1.1.0");
+    bus.edit(
+        "thu/contract.yaml",
+        "      - {name: Tuoi",
+        "      - {name: Moi, logicalType: string}\n      - {name: Tuoi",
+    );
+    let plan = bus.apply();
+    assert_eq!(events(&plan), ["schema 5 thu-value", "schema 6 in.thu.A-value", "contract thu"]);
+    assert!(lines(&plan)[0].contains("schema + v2"), "{:?}", lines(&plan));
+    assert_eq!(bus.set.contracts.values().next().unwrap().schemas.len(), 2);
+    assert!(bus.plan().unwrap().is_empty());
+}
+
+/// Each edit of an applied declaration is refused with a message that starts so.
+#[test]
+fn every_refusal_names_the_place() {
+    let wider_avsc = AVSC.replace(r#"{"name":"Tuoi","type":"int"}"#, r#"{"name":"Tuoi","type":["null","int"]}"#);
+    let table: &[(&str, &str, &str, &str)] = &[
+        ("g.yaml", "recipient: B", "recipient: C", "g.yaml:3:12: there is no agency C"),
+        ("g.yaml", "b-portal", "a-portal", "g.yaml:4:10: a-portal is not a system of B (it has: b-portal, b-two)"),
+        ("g.yaml", "dataset: thu", "dataset: khac", "g.yaml:5:10: there is no dataset khac"),
+        ("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Tinhh]", "g.yaml:8:20: grant g: there is no field Tinhh"),
+        ("g.yaml", "[Ma, Tinh]", "[Tinh]", "g.yaml:8:9: grant g: the record key holds Ma, which is not granted"),
+        ("g.yaml", "Tinh == '79'", "Ten == 'x'", "g.yaml:9:9: grant g: the filter names Ten, which is not granted"),
+        ("g.yaml", "Tinh == '79'", "Tinh == 79", "g.yaml:9:"),
+        ("g.yaml", "Tinh == '79'", "Tinh ==", "g.yaml:9:"),
+        ("g.yaml", "Tinh == '79'", "Tinh == '79' && Tihn == '1'", "g.yaml:9:25: the filter does not fit: "),
+        ("g.yaml", "P12M", "P13M", "g.yaml:10:11: thu holds personal data, and P13M is more than twelve months"),
+        (
+            "g.yaml",
+            "dataset: thu",
+            "dataset: thu\nview: other",
+            "g.yaml:2:5: grant g makes view B.thu.main and cannot move to B.thu.other",
+        ),
+        (
+            "thu/v1.avsc",
+            AVSC,
+            &wider_avsc,
+            "thu/contract.yaml:1:1: v1.avsc is released and was edited (restore it, and put the change into v2.avsc)",
+        ),
+        (
+            "thu/contract.yaml",
+            "{name: Tinh, logicalType: string}",
+            "{name: Tinh, logicalType: string, description: x}",
+            "thu/contract.yaml:4:10: the contract has changed and its version is 1.0.0; 1.0.0 is in force (raise the version)",
+        ),
+        (
+            "thu/contract.yaml",
+            "schema:",
+            "customProperties: [{property: kenh.partitions, value: 2}]\nschema:",
+            "thu/contract.yaml:7:55: the dataset has 1 partition and cannot have 2",
+        ),
+        ("thu/contract.yaml", "{name: A}", "{name: C}", "thu/contract.yaml:6:7: there is no agency C"),
+        (
+            "thu/contract.yaml",
+            "schema:",
+            "customProperties: [{property: kenh.providers, value: [{agency: A, rows: Tinh == 1}]}]\nschema:",
+            "thu/contract.yaml:7:54: the rows of A: ",
+        ),
+        ("b.yaml", "b-two", "a-two", "b.yaml:5:10: system a-two belongs to A already"),
+        ("b.yaml", "[b-portal, b-two]", "[b-two]", "g.yaml:4:10: b-portal is not a system of B"),
+    ];
+    let mut wrong = Vec::new();
+    for (file, from, to, expected) in table {
+        let bus = Bus::applied();
+        bus.edit(file, from, to);
+        let problems = bus.problems();
+        if !problems.iter().any(|p| p.starts_with(expected)) {
+            wrong.push(format!("{from:?} → {to:?}\nwanted {expected}\ngot {problems:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_schema_version_that_does_not_fit_is_refused() {
+    let bus = Bus::applied();
+    bus.write("thu/v2.avsc", &AVSC.replace("\"int\"", "\"string\""));
+    bus.edit("thu/contract.yaml", "integer", "string");
+    bus.edit("thu/contract.yaml", "1.0.0", "1.1.0");
+    let problems = bus.problems();
+    assert!(
+        problems[0].starts_with("thu/contract.yaml:13:9: v2.avsc does not fit v1.avsc: type-changed: field Tuoi"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_schema_version_that_breaks_a_grant_in_force_is_refused() {
+    let bus = Bus::applied();
+    // Null where the granted field has none: readable by Avro's rules, but the view's schema is fixed.
+    bus.write("thu/v2.avsc", &AVSC.replace(r#""Tinh","type":"string""#, r#""Tinh","type":["null","string"]"#));
+    bus.edit("thu/contract.yaml", "1.0.0", "1.1.0");
+    let problems = bus.problems();
+    assert!(
+        problems.iter().any(|p| p.starts_with("thu/contract.yaml:4:10: this version breaks a grant in force: ")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_system_that_a_grant_in_force_names_cannot_go() {
+    let bus = Bus::applied();
+    std::fs::remove_file(bus.file("g.yaml")).unwrap();
+    bus.edit("b.yaml", "[b-portal, b-two]", "[b-two]");
+    assert!(bus.problems()[0].starts_with("b.yaml:5:10: grant g names system b-portal, which is gone from here"));
+}
+
+#[test]
+fn filters_that_no_index_helps_are_few() {
+    let bus = Bus::new();
+    for i in 0..9 {
+        let grant = GRANT.replace("id: g", &format!("id: s{i}\nview: s{i}")).replace("Tinh == '79'", "Tinh != '79'");
+        bus.write(&format!("s{i}.yaml"), &grant);
+    }
+    let problems = bus.problems();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("s8.yaml:10:9: thu has 8 grants already"), "{problems:?}");
+}
+
+#[test]
+fn a_topic_that_is_missing_is_made_and_one_of_other_partitions_refused() {
+    let bus = Bus::applied();
+    let declared = read(&[bus.folder.path().to_owned()]).unwrap();
+    let mut existing: Vec<TopicSpec> = layout::places(&bus.set, bus.now).into_values().map(|p| p.spec).collect();
+    let data = existing.iter().position(|s| s.topic.to_string() == "data.thu").unwrap();
+    existing[data].partitions = 3;
+    assert!(plan(&declared, &bus.set, &existing, bus.now).unwrap_err()[0].message.contains("has 3 partitions"));
+    existing.remove(data);
+    let plan = plan(&declared, &bus.set, &existing, bus.now).unwrap();
+    assert_eq!(lines(&plan), ["create    topic    data.thu: it is missing at the log"]);
+}
+
+#[test]
+fn what_is_shipped_can_be_planned_and_then_has_nothing_to_do() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let declared = read(&["schemas", "broker-config"].map(|p| root.join(p))).unwrap_or_else(|p| panic!("{p:#?}"));
+    let first = plan(&declared, &ControlSet::default(), &[], 0).unwrap_or_else(|p| panic!("{p:#?}"));
+    assert_eq!(first.after.views.len(), 7);
+    let existing: Vec<TopicSpec> = layout::places(&first.after, 1).into_values().map(|p| p.spec).collect();
+    let second = plan(&declared, &first.after, &existing, 1).unwrap_or_else(|p| panic!("{p:#?}"));
+    assert!(second.is_empty(), "{:?}", lines(&second));
+}
