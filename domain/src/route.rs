@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::contract::Contract;
-use crate::control::{Activation, ControlSet, ViewNo};
+use crate::control::{Activation, ControlSet, ViewEntry, ViewNo};
 use crate::filter::Atom;
 use crate::frame::After;
 use crate::key::hash128;
@@ -55,6 +55,7 @@ pub struct Effects {
     pub writes: Vec<ViewWrite>,
     /// The holdings of the record that was routed last, after it, by view number.
     pub holdings: Vec<Holding>,
+    bytes: usize,
     candidates: Vec<usize>,
 }
 
@@ -64,6 +65,18 @@ impl Effects {
         self.arena.clear();
         self.writes.clear();
         self.holdings.clear();
+        self.bytes = 0;
+    }
+
+    /// Bytes of keys and values that the writes come to in the log, where views of one shape do not share them.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn write(&mut self, view: ViewNo, key: Range<usize>, value: Option<Range<usize>>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, ExactSizeIterator::len);
+        self.writes.push(ViewWrite { view, key, value });
     }
 }
 
@@ -125,8 +138,9 @@ pub struct Plan {
 
 impl Plan {
     /// Compiles what is in force for `dataset` at `clock_ms`. Views in `closed` stay out, whatever control says: they
-    /// were out of force before and missed what happened meanwhile. `before` is an earlier plan of the same dataset, to
-    /// take over what has not changed.
+    /// were out of force before and missed what happened meanwhile. Views in `standing` were written until now, and none
+    /// that is new takes their place among the scanning ones. `before` is an earlier plan of the same dataset, to take
+    /// over what has not changed; it decides nothing.
     ///
     /// # Errors
     /// [`PlanError`].
@@ -136,6 +150,7 @@ impl Plan {
         clock_ms: i64,
         master: &Secret,
         closed: &BTreeSet<ViewNo>,
+        standing: &BTreeSet<ViewNo>,
         before: Option<&Self>,
     ) -> Result<Self, PlanError> {
         let contract = control.contracts.get(dataset).cloned().ok_or_else(|| PlanError::NoContract(dataset.clone()))?;
@@ -157,10 +172,12 @@ impl Plan {
         let mut by_digest: HashMap<[u8; 32], usize> = HashMap::new();
         let mut by_field: BTreeMap<String, usize> = BTreeMap::new();
         let mut scanning = 0;
-        for (view, entry) in control.views.iter().filter(|(_, v)| &v.activation.grant.dataset == dataset) {
-            if closed.contains(view) || !entry.in_force(clock_ms) {
-                continue;
-            }
+        let due = |(view, entry): &(&ViewNo, &ViewEntry)| {
+            &entry.activation.grant.dataset == dataset && !closed.contains(view) && entry.in_force(clock_ms)
+        };
+        let (first, second): (Vec<_>, Vec<_>) =
+            control.views.iter().filter(due).partition(|(v, _)| standing.contains(v));
+        for (view, entry) in first.into_iter().chain(second) {
             let activation = &entry.activation;
             let Some(in_force) = InForce::at(entry, clock_ms) else {
                 plan.refused.push((*view, "its row filter cannot be read".into()));
@@ -284,7 +301,7 @@ impl Plan {
             }
             let start = out.arena.len();
             self.groups[*group].shape.view_key(key, &mut out.arena);
-            out.writes.push(ViewWrite { view: held.view, key: start..out.arena.len(), value: None });
+            out.write(held.view, start..out.arena.len(), None);
         }
     }
 
@@ -358,7 +375,7 @@ impl Plan {
                         range
                     }
                 };
-                out.writes.push(ViewWrite { view: *view, key: key_range.clone(), value: Some(value) });
+                out.write(*view, key_range.clone(), Some(value));
             }
             if written_key.is_none() {
                 out.arena.truncate(start);
@@ -414,3 +431,6 @@ impl FieldIndex {
         out.extend(found.into_iter().flatten());
     }
 }
+
+#[cfg(test)]
+mod tests;
