@@ -1,0 +1,141 @@
+//! What the loop tells of itself: counts, lags, and what it waits for. Numbers and names only, no row value and no key.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use kenh_domain::control::ViewNo;
+use kenh_domain::frame::Sequence;
+use kenh_domain::log::{Position, TopicPartition};
+use kenh_domain::receipt::Counts;
+use kenh_domain::topic::Topic;
+
+/// Why the loop, an input or a view does not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The log has no room. Tried again with backoff; nothing is lost.
+    Full,
+    /// The outcome of a commit was not known, or the log failed: the group is claimed again and state rebuilt.
+    Recovering(String),
+    /// A topic is missing or cannot be written. An input waits for it; a view is stopped for good.
+    Topic(Topic, String),
+    /// The contract or what is in force cannot be carried out by this release.
+    Contract(String),
+    /// The positions of the group lie outside what the log holds.
+    Gone(String),
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the log has no room; trying again"),
+            Self::Recovering(why) => write!(f, "starting again from what is committed: {why}"),
+            Self::Topic(topic, why) => write!(f, "{topic}: {why}"),
+            Self::Contract(why) | Self::Gone(why) => f.write_str(why),
+        }
+    }
+}
+
+/// One input partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputStats {
+    /// Which.
+    pub of: TopicPartition,
+    /// Position after the last record consumed.
+    pub position: Position,
+    /// Its end, as last seen.
+    pub end: Position,
+    /// Why it is not read, if it is not.
+    pub waiting: Option<Reason>,
+}
+
+impl InputStats {
+    /// How far it lies behind, in positions (which are sparse: an upper bound of the records).
+    #[must_use]
+    pub const fn lag(&self) -> u64 {
+        self.end.0.saturating_sub(self.position.0)
+    }
+}
+
+/// One data partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataStats {
+    /// Which.
+    pub of: TopicPartition,
+    /// Sequence of its last record.
+    pub sequence: Sequence,
+    /// The control position in force: that of its latest marker.
+    pub control: Position,
+    /// The clock of its latest marker, in milliseconds since 1970 (UTC).
+    pub clock_ms: i64,
+    /// Record keys known.
+    pub keys: usize,
+    /// Bytes that they take in memory.
+    pub bytes: usize,
+    /// Views in force that are not written because their grant does not compile, and why.
+    pub refused: Vec<(ViewNo, String)>,
+}
+
+/// The open lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneStats {
+    /// The data partition that is read again.
+    pub of: TopicPartition,
+    /// The views that are filled.
+    pub views: Vec<ViewNo>,
+    /// Sequence of the marker at which the lane ends.
+    pub until: Sequence,
+    /// Sequence that it has come to.
+    pub sequence: Sequence,
+}
+
+/// Everything, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Submitted changes by outcome, since this process started.
+    pub counts: Counts,
+    /// Rejections by the rule's code.
+    pub rules: BTreeMap<String, u64>,
+    /// Inputs.
+    pub inputs: Vec<InputStats>,
+    /// Data partitions.
+    pub data: Vec<DataStats>,
+    /// The lane that is filled now.
+    pub lane: Option<LaneStats>,
+    /// Views whose output is stopped for good, and why; a new edition is the way back.
+    pub stopped: BTreeMap<ViewNo, Reason>,
+    /// What the whole loop waits for.
+    pub waiting: Option<Reason>,
+    /// When the last commit was made, by the loop's clock.
+    pub last_commit_ms: Option<i64>,
+    /// Commits made.
+    pub commits: u64,
+    /// Markers written.
+    pub markers: u64,
+    /// Records written to views.
+    pub view_records: u64,
+    /// Times the group was claimed by this process.
+    pub claims: u64,
+    /// State images that could not be used or written.
+    pub bad_images: u64,
+    /// Control events that contradicted what stood and were ignored.
+    pub control_ignored: u64,
+    /// Whether inputs that an earlier owner may have decided are being decided again, during which no marker is written.
+    pub redoing: bool,
+}
+
+/// Shared between the loop and whoever asks.
+#[derive(Default)]
+pub struct Stats(Mutex<Snapshot>);
+
+impl Stats {
+    /// Everything as of the last turn.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes it.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
