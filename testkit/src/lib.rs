@@ -1,1 +1,24 @@
 //! Test doubles, builders and the conformance suite of the seam (dev only).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`memory`] | [`MemoryLog`]: the seam in memory, whole, for tests of the roles |
+//! | [`faults`] | what such a log is told to do wrong: refuse, fill up, lose an answer, hold, deny |
+//! | [`conformance`] | one test per promise of [`kenh_domain::log`], for any log |
+//! | [`builders`] | an agency, a contract, a grant, a control record, a topic |
+//!
+//! Nothing here waits for a time: a test waits for a state and gives up, with a panic, after [`PATIENCE`].
+
+// Only tests use it: it says what it expects by unwrapping, as they do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+pub mod builders;
+pub mod faults;
+pub mod memory;
+
+pub use faults::{CommitFault, Faults, FlushFault};
+pub use memory::MemoryLog;
+
+/// How long a test waits for a state that should come at once, before it fails. Long, because a loaded machine is no
+/// fault of the code under test.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
