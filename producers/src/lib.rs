@@ -1,1 +1,3 @@
 //! From a source to in.*: formats, validation, submission.
+
+pub mod reform;
