@@ -9,4 +9,6 @@
 //! It is not a query engine: a copy is looked up by key, listed, filtered row by row. An agency that wants more reads its
 //! own store.
 
+pub mod copy;
 pub mod store;
+pub mod subscriber;

@@ -53,11 +53,13 @@ pub trait KvView {
 /// A store of copies over a key-value store.
 pub struct KvStore<K> {
     kv: K,
-    /// Held by whoever writes. What it guards is known of generations, read from the store when first asked for.
-    writer: Mutex<BTreeMap<Generation, Arc<Known>>>,
+    /// Held by whoever writes.
+    writer: Mutex<()>,
+    /// Heads as last read, by the bytes they were read from: they change rarely and are asked for with every look-up.
+    known: Mutex<BTreeMap<Generation, (Bytes, Arc<Known>)>>,
 }
 
-/// What a generation's head says, ready for use.
+/// A head, ready for use.
 struct Known {
     head: Head,
     indexer: Indexer,
@@ -103,7 +105,7 @@ impl<K: Kv> KvStore<K> {
                 }
             }
         }
-        let store = Self { kv, writer: Mutex::default() };
+        let store = Self { kv, writer: Mutex::default(), known: Mutex::default() };
         for (generation, head) in store.heads()? {
             if head.state == HeadState::Discarded {
                 store.remove(generation)?;
@@ -112,8 +114,8 @@ impl<K: Kv> KvStore<K> {
         Ok(store)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Generation, Arc<Known>>> {
-        // The map is a cache of what is stored: a holder that panicked cannot have left it wrong.
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // What is written is written in one step: a holder that panicked has left nothing half done.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -141,20 +143,28 @@ impl<K: Kv> KvStore<K> {
         self.kv.write(rest).map_err(failed("remove a generation"))
     }
 
-    fn known(
-        &self,
-        cache: &mut BTreeMap<Generation, Arc<Known>>,
-        view: &dyn KvView,
-        generation: Generation,
-    ) -> Result<Arc<Known>, StoreError> {
-        if let Some(known) = cache.get(&generation) {
+    /// The head of a generation that is there.
+    fn known(&self, view: &dyn KvView, generation: Generation) -> Result<Arc<Known>, StoreError> {
+        let stored = view.get(&layout::head(generation)).map_err(failed("read a generation"))?;
+        let mut cache = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(stored) = stored else {
+            cache.remove(&generation);
+            return Err(StoreError::Missing(generation));
+        };
+        if let Some((bytes, known)) = cache.get(&generation)
+            && *bytes == stored
+        {
             return Ok(known.clone());
         }
-        let head = head(view, generation)?;
+        let head: Head = from_json("the head of a generation", &stored)?;
+        if head.state == HeadState::Discarded {
+            cache.remove(&generation);
+            return Err(StoreError::Missing(generation));
+        }
         let schema = Schema::parse(&head.card.schema).map_err(|_| StoreError::Damaged { what: "a schema" })?;
         let indexer = Indexer::new(head.card.schema_id, schema, &head.indexes);
         let known = Arc::new(Known { head, indexer });
-        cache.insert(generation, known.clone());
+        cache.insert(generation, (stored, known.clone()));
         Ok(known)
     }
 }
@@ -172,13 +182,6 @@ fn heads(view: &dyn KvView) -> Result<Vec<(Generation, Head)>, StoreError> {
     };
     view.scan(range.start, range.end, &mut collect).map_err(failed("list its generations"))?;
     found.into_iter().collect()
-}
-
-/// The head of a generation that is there.
-fn head(view: &dyn KvView, generation: Generation) -> Result<Head, StoreError> {
-    let stored = view.get(&layout::head(generation)).map_err(failed("read a generation"))?;
-    let head: Head = from_json("the head of a generation", &stored.ok_or(StoreError::Missing(generation))?)?;
-    if head.state == HeadState::Discarded { Err(StoreError::Missing(generation)) } else { Ok(head) }
 }
 
 fn place(view: &dyn KvView, generation: Generation) -> Result<Place, StoreError> {
@@ -213,7 +216,7 @@ impl<K: Kv> ViewStore for KvStore<K> {
         };
         let generation = Generation(number);
         let indexes = Indexer::new(card.schema_id, schema, indexes).paths();
-        let head = Head { card: card.clone(), indexes, state: HeadState::Filling };
+        let head = Head { card: Arc::new(card.clone()), indexes, state: HeadState::Filling };
         let place = Place { progress: progress.clone(), counters: Counters::default() };
         let changes = vec![
             (layout::NEXT_KEY.to_vec(), Some(Bytes::copy_from_slice(&(number + 1).to_be_bytes()))),
@@ -225,23 +228,21 @@ impl<K: Kv> ViewStore for KvStore<K> {
     }
 
     fn set_card(&self, generation: Generation, card: &ViewCard) -> Result<(), StoreError> {
-        let mut cache = self.lock();
-        let mut head = head(&*self.kv.view(), generation)?;
+        let _guard = self.lock();
+        let mut head = self.known(&*self.kv.view(), generation)?.head.clone();
         if head.card.topic() != card.topic() || head.card.schema != card.schema {
             return Err(StoreError::Refused(format!("generation {generation} is of another edition or schema")));
         }
-        head.card = card.clone();
-        self.kv.write(vec![(layout::head(generation), Some(to_json(&head)?))]).map_err(failed("keep a card"))?;
-        cache.remove(&generation);
-        Ok(())
+        head.card = Arc::new(card.clone());
+        self.kv.write(vec![(layout::head(generation), Some(to_json(&head)?))]).map_err(failed("keep a card"))
     }
 
     fn apply(&self, generation: Generation, batch: &Batch, progress: &Progress) -> Result<Counters, StoreError> {
-        let mut cache = self.lock();
+        let _guard = self.lock();
         let mut changes: BTreeMap<Vec<u8>, Option<Bytes>> = BTreeMap::new();
         let counters = {
             let view = self.kv.view();
-            let known = self.known(&mut cache, &*view, generation)?;
+            let known = self.known(&*view, generation)?;
             let Place { counters, .. } = place(&*view, generation)?;
             let mut spans = Spans::new();
             let mut before = Vec::with_capacity(batch.keys().count());
@@ -271,10 +272,10 @@ impl<K: Kv> ViewStore for KvStore<K> {
     }
 
     fn publish(&self, generation: Generation) -> Result<(), StoreError> {
-        let mut cache = self.lock();
+        let _guard = self.lock();
         let (changes, replaced) = {
             let view = self.kv.view();
-            let mut shown = head(&*view, generation)?;
+            let mut shown = self.known(&*view, generation)?.head.clone();
             if shown.state == HeadState::Shown {
                 return Ok(());
             }
@@ -290,20 +291,17 @@ impl<K: Kv> ViewStore for KvStore<K> {
             (changes, replaced)
         };
         self.kv.write(changes.into_iter().collect()).map_err(failed("show a generation"))?;
-        cache.remove(&generation);
         for (old, _) in replaced {
-            cache.remove(&old);
             self.remove(old)?;
         }
         Ok(())
     }
 
     fn discard(&self, generation: Generation) -> Result<(), StoreError> {
-        let mut cache = self.lock();
+        let _guard = self.lock();
         let stored = self.kv.view().get(&layout::head(generation)).map_err(failed("read a generation"))?;
         let Some(stored) = stored else { return Ok(()) };
         let mut head: Head = from_json("the head of a generation", &stored)?;
-        cache.remove(&generation);
         if head.state != HeadState::Discarded {
             head.state = HeadState::Discarded;
             let change = (layout::head(generation), Some(to_json(&head)?));
@@ -314,8 +312,7 @@ impl<K: Kv> ViewStore for KvStore<K> {
 
     fn snapshot(&self, generation: Generation) -> Result<Box<dyn Snapshot + '_>, StoreError> {
         let view = self.kv.view();
-        let head = head(&*view, generation)?;
-        let info = info(&*view, generation, head)?;
+        let info = info(&*view, generation, self.known(&*view, generation)?.head.clone())?;
         Ok(Box::new(KvSnapshot { view, info }))
     }
 

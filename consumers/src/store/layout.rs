@@ -12,6 +12,8 @@
 //!
 //! A generation is 8 bytes big-endian, an index its number in the head. Atoms are as [`super::index`] writes them.
 
+use std::sync::Arc;
+
 use kenh_domain::notice::ViewCard;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +34,7 @@ pub(super) const ROW_PREFIX: usize = 9;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
-    pub(super) card: ViewCard,
+    pub(super) card: Arc<ViewCard>,
     pub(super) indexes: Vec<String>,
     pub(super) state: HeadState,
 }

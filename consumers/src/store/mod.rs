@@ -26,6 +26,7 @@ mod layout;
 pub mod sled;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kenh_domain::filter::Atom;
@@ -106,7 +107,7 @@ pub struct GenerationInfo {
     /// Its number.
     pub generation: Generation,
     /// The card it was begun with: edition, schema, log incarnation.
-    pub card: ViewCard,
+    pub card: Arc<ViewCard>,
     /// Dotted paths of the fields that are indexed, sorted.
     pub indexes: Vec<String>,
     /// Whether readers see it; at most one of a copy.

@@ -30,21 +30,24 @@ impl Notices {
     pub(super) fn take(&mut self, agency: &Agency, key: &[u8], value: Option<&[u8]>) {
         let Some(value) = value else { return };
         let format = serde_json::from_slice::<Head>(value).map_or(0, |head| head.format);
-        let understood = if key.starts_with(b"card/") {
-            serde_json::from_slice::<ViewCard>(value).map(|card| {
-                if &card.agency == agency {
-                    self.cards.insert((CopyId::of(&card), card.edition), card);
-                }
-            })
+        let understood = if format > FORMAT {
+            false
+        } else if key.starts_with(b"card/") {
+            let card = serde_json::from_slice::<ViewCard>(value).ok().filter(|card| &card.agency == agency);
+            card.map(|card| self.cards.insert((CopyId::of(&card), card.edition), card)).is_some()
         } else if key.starts_with(b"positions/") {
-            serde_json::from_slice::<Positions>(value).map(|positions| {
-                let copy = CopyId { dataset: positions.dataset.clone(), view: positions.view.clone() };
-                self.positions.insert(((copy, positions.edition), positions.partition), positions);
-            })
+            let positions = serde_json::from_slice::<Positions>(value).ok();
+            positions
+                .map(|positions| {
+                    let copy = CopyId { dataset: positions.dataset.clone(), view: positions.view.clone() };
+                    self.positions.insert(((copy, positions.edition), positions.partition), positions)
+                })
+                .is_some()
         } else {
-            Ok(())
+            // Another kind of notice, which is for people.
+            true
         };
-        if understood.is_err() || format > FORMAT {
+        if !understood {
             tracing::warn!(%agency, format, reads_up_to = FORMAT, "notice not understood");
         }
     }

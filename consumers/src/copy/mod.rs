@@ -1,0 +1,3 @@
+//! Reading a copy.
+
+pub mod digest;
