@@ -13,9 +13,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod builders;
+pub mod conformance;
 pub mod faults;
 pub mod memory;
 
+pub use conformance::Subject;
 pub use faults::{CommitFault, Faults, FlushFault};
 pub use memory::MemoryLog;
 

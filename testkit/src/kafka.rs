@@ -1,0 +1,93 @@
+//! A real Apache Kafka for tests: one cluster a test process, started by `scripts/kafka` and gone with the process.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+/// A cluster. It ends when this is dropped or the process is gone, however it went: its script waits for the end of the
+/// pipe that we hold.
+pub struct Cluster {
+    bootstrap: String,
+    dir: PathBuf,
+    // Held for its standard input.
+    child: Child,
+}
+
+impl Cluster {
+    /// Starts one of `nodes` nodes and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not start: a test that needs a part which is missing fails.
+    #[must_use]
+    pub fn start(nodes: u32) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let port = free_ports();
+        let dir = root.join("target").join(format!("kafka-test-{}-{port}", std::process::id()));
+        let mut child = Command::new(root.join("scripts/kafka"))
+            .args(["run", "--nodes", &nodes.to_string(), "--port", &port.to_string(), "--dir"])
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut bootstrap = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut bootstrap).unwrap();
+        assert!(!bootstrap.trim().is_empty(), "Kafka did not start; see the lines above");
+        Self { bootstrap: bootstrap.trim().into(), dir, child }
+    }
+
+    /// The one cluster of this test process.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(1))
+    }
+
+    /// `host:port` of its brokers.
+    #[must_use]
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    fn script(&self, verb: &str, node: u32) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let done = Command::new(root.join("scripts/kafka"))
+            .args([verb, &node.to_string(), "--dir"])
+            .arg(&self.dir)
+            .stdin(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(done.success(), "scripts/kafka {verb} {node} failed");
+    }
+
+    /// Kills a node with SIGKILL.
+    pub fn kill(&self, node: u32) {
+        self.script("kill", node);
+    }
+
+    /// Starts a killed node again on its data and waits until it is ready.
+    pub fn restart(&self, node: u32) {
+        self.script("start", node);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // The script deletes the cluster's data before it ends.
+        let _ = self.child.wait();
+    }
+}
+
+/// A port with the next ones free as well, as far as can be known: three nodes take every tenth and the one after it.
+fn free_ports() -> u16 {
+    loop {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let wanted = (0..3).flat_map(|n| [first.checked_add(10 * n), first.checked_add(10 * n + 1)]);
+        if wanted.into_iter().all(|port| port.is_some_and(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())) {
+            return first;
+        }
+    }
+}
