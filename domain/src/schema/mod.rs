@@ -7,6 +7,7 @@
 //! Not here: what a field's value must be (contracts: [`crate::admit`]), and who may see it ([`crate::shape`]).
 
 mod body;
+mod json;
 mod resolve;
 mod types;
 pub(crate) mod versions;
@@ -24,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use body::Reader;
 pub use body::{BodyError, Fault, Spans, Value, put_long};
+pub use json::MAX_DECIMAL_BYTES;
 pub use types::{Decimal, Enum, Field, Fixed, NullBranch, Path, Record, Type};
 
 /// A record schema. Cheap to clone.
@@ -195,6 +197,15 @@ impl Schema {
     #[must_use]
     pub fn value<'a>(&self, body: &'a [u8], spans: &Spans, path: &'a Path) -> Value<'a> {
         path.value(body, spans)
+    }
+
+    /// Appends the JSON of a body, in the forms that the table in `json.rs` gives: dates as `"YYYY-MM-DD"`, timestamps in
+    /// RFC 3339, bytes in base64, decimals as text, unions as their value.
+    ///
+    /// # Errors
+    /// [`BodyError`] when the body is not of the schema; `out` then holds a part.
+    pub fn put_json(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), BodyError> {
+        json::put(&self.0.record, body, out)
     }
 
     /// Where the bytes of the field at `path` lie in the body (for a nullable field: the branch too); none where a
