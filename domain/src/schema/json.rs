@@ -21,7 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::body::{BodyError, Fault, Reader};
-use super::types::{Record, Type};
+use super::types::{Field, Record, Type};
 use crate::date;
 
 /// Longest decimal that is written in digits: turning bytes into digits takes the square of their number.
@@ -33,6 +33,19 @@ pub(super) fn put(record: &Record, body: &[u8], out: &mut Vec<u8>) -> Result<(),
     let mut reader = Reader::new(body);
     put_record(record, &mut reader, out).map_err(whole)?;
     if reader.position() == body.len() { Ok(()) } else { Err(whole(Fault::Trailing)) }
+}
+
+/// Gives each field of a whole body to `each`, as its JSON.
+pub(super) fn each(record: &Record, body: &[u8], each: &mut dyn FnMut(&Field, &[u8])) -> Result<(), BodyError> {
+    let mut reader = Reader::new(body);
+    let mut json = Vec::new();
+    for field in &record.fields {
+        json.clear();
+        put_value(&field.ty, &mut reader, &mut json).map_err(|fault| BodyError { field: field.name.clone(), fault })?;
+        each(field, &json);
+    }
+    let trailing = || BodyError { field: String::new(), fault: Fault::Trailing };
+    if reader.position() == body.len() { Ok(()) } else { Err(trailing()) }
 }
 
 fn put_record(record: &Record, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -337,6 +350,13 @@ mod tests {
             let mut out = Vec::new();
             schema.put_json(&body, &mut out).unwrap();
             let ours: Json = serde_json::from_slice(&out).unwrap();
+            let mut fields = serde_json::Map::new();
+            schema
+                .json_fields(&body, &mut |field, json| {
+                    fields.insert(field.name.clone(), serde_json::from_slice(json).unwrap());
+                })
+                .unwrap();
+            prop_assert_eq!(&ours, &Json::Object(fields));
             prop_assert_eq!(ours, oracle(&Type::Record(schema.record().clone()), &theirs.unwrap()));
         }
 

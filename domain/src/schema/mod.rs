@@ -208,6 +208,14 @@ impl Schema {
         json::put(&self.0.record, body, out)
     }
 
+    /// Gives each field of a body in turn to `each`, as the JSON that [`put_json`](Self::put_json) has for it.
+    ///
+    /// # Errors
+    /// [`BodyError`] when the body is not of the schema; the fields before the wrong one have then been given.
+    pub fn json_fields(&self, body: &[u8], each: &mut dyn FnMut(&Field, &[u8])) -> Result<(), BodyError> {
+        json::each(&self.0.record, body, each)
+    }
+
     /// Where the bytes of the field at `path` lie in the body (for a nullable field: the branch too); none where a
     /// record on the way is null.
     #[must_use]
