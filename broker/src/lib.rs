@@ -1,1 +1,9 @@
 //! The logs behind the seam, and the registry client.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`embedded`] | a log that is one directory, for one process |
+//!
+//! What a log must promise stands in [`kenh_domain::log`]; nothing here is named by any role.
+
+pub mod embedded;

@@ -1,0 +1,95 @@
+//! What every client of ours tells librdkafka, and why. Where a setting is not named here, librdkafka's default holds.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use super::Options;
+
+/// The transaction timeout: how long a dead owner may hold readers up, and how long a living one has for one commit.
+pub const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
+
+/// How long a record may wait for its acknowledgement outside a transaction.
+pub const DELIVERY_TIMEOUT_MS: u32 = 30_000;
+
+fn common(options: &Options, client: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set_log_level(RDKafkaLogLevel::Warning)
+        .set("bootstrap.servers", &options.bootstrap)
+        .set("client.id", client)
+        // A topic is made by a decision, never by asking for it.
+        .set("allow.auto.create.topics", "false")
+        // A broker that is back is tried at once; the default waits up to 10 s.
+        .set("reconnect.backoff.max.ms", "1000")
+        // Without Nagle a small request is not held back for the next one.
+        .set("socket.nagle.disable", "true");
+    config
+}
+
+fn own(mut config: ClientConfig, options: &Options) -> ClientConfig {
+    for (key, value) in &options.settings {
+        config.set(key, value);
+    }
+    config
+}
+
+/// A client that reads what is committed. It belongs to no group (librdkafka wants a name all the same): partitions are
+/// assigned, positions are its owner's business.
+pub fn consumer(options: &Options, client: &str) -> ClientConfig {
+    let mut config = common(options, client);
+    config
+        .set("group.id", "kenh-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed")
+        // A position that is gone is an error that its owner must hear of.
+        .set("auto.offset.reset", "error")
+        // Tells where a partition ends, markers of transactions included.
+        .set("enable.partition.eof", "true")
+        // With data that compresses well the queue fills, and the default then sleeps for a whole second.
+        .set("fetch.queue.backoff.ms", "5")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.error.backoff.ms", "100")
+        // A fetched record waits in memory: 64 MiB a reader at most.
+        .set("queued.max.messages.kbytes", "65536")
+        .set("fetch.message.max.bytes", "9437184")
+        .set("check.crcs", "true");
+    own(config, options)
+}
+
+/// A client that writes outside transactions.
+pub fn producer(options: &Options, client: &str) -> ClientConfig {
+    let mut config = common(options, client);
+    producing(&mut config);
+    config.set("linger.ms", "5").set("message.timeout.ms", DELIVERY_TIMEOUT_MS.to_string());
+    own(config, options)
+}
+
+/// A client that commits for a group.
+pub fn claim(options: &Options, transactional_id: &str) -> ClientConfig {
+    let mut config = common(options, transactional_id);
+    producing(&mut config);
+    config
+        .set("transactional.id", transactional_id)
+        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
+        // At most the transaction's: what is not delivered by then is aborted anyway.
+        .set("message.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
+        // A commit waits for its records: they are sent as soon as the batch is handed over.
+        .set("linger.ms", "0")
+        // AddOffsetsToTxn meets its own AddPartitionsToTxn; the default of 100 ms would be most of a commit.
+        .set("retry.backoff.ms", "2");
+    own(config, options)
+}
+
+fn producing(config: &mut ClientConfig) {
+    config
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", "lz4")
+        .set("batch.size", "262144")
+        // Partitions are always explicit; this holds whoever leaves one out to Kafka's own rule.
+        .set("partitioner", "murmur2_random")
+        .set("message.max.bytes", "9437184")
+        .set("queue.buffering.max.messages", "500000")
+        .set("queue.buffering.max.kbytes", "262144");
+}

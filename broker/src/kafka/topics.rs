@@ -1,0 +1,198 @@
+//! Topics as the cluster has them.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::Instant;
+
+use futures_executor::block_on;
+use kenh_domain::log::{AdminError, Retention, StorageError, TopicSpec};
+use kenh_domain::topic::Topic;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::{ADMIN_TIMEOUT, Options, QUERY_TIMEOUT, settings};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// How long a compacted topic may show more than the latest record of a key.
+const COMPACTION_LAG_MS: i64 = DAY_MS;
+
+/// Topics, and how many partitions each has.
+pub struct Topics {
+    admin: AdminClient<DefaultClientContext>,
+    replication: i32,
+    /// Partitions by topic; asked for again when a topic is not in it.
+    known: RwLock<HashMap<Topic, u32>>,
+}
+
+fn failed(error: impl Into<StorageError>) -> AdminError {
+    AdminError::Storage(error.into())
+}
+
+fn retention_settings(retention: Retention) -> Vec<(&'static str, String)> {
+    match retention {
+        Retention::Forever => vec![("cleanup.policy", "delete".into()), ("retention.ms", "-1".into())],
+        Retention::Days(days) => {
+            vec![("cleanup.policy", "delete".into()), ("retention.ms", (i64::from(days) * DAY_MS).to_string())]
+        }
+        Retention::Compacted { tombstone_days } => vec![
+            ("cleanup.policy", "compact".into()),
+            ("delete.retention.ms", (i64::from(tombstone_days) * DAY_MS).to_string()),
+            ("max.compaction.lag.ms", COMPACTION_LAG_MS.to_string()),
+        ],
+    }
+}
+
+fn read_retention(get: impl Fn(&str) -> Option<String>) -> Retention {
+    let days = |name: &str| {
+        let ms = get(name).and_then(|v| v.parse::<i64>().ok()).unwrap_or(-1);
+        u32::try_from(ms / DAY_MS).ok().filter(|_| ms >= 0)
+    };
+    if get("cleanup.policy").is_some_and(|p| p.contains("compact")) {
+        Retention::Compacted { tombstone_days: days("delete.retention.ms").unwrap_or(0) }
+    } else {
+        days("retention.ms").map_or(Retention::Forever, Retention::Days)
+    }
+}
+
+impl Topics {
+    pub fn connect(options: &Options) -> Result<Self, KafkaError> {
+        let admin = settings::producer(options, "kenh-admin").create()?;
+        Ok(Self { admin, replication: options.replication.max(1), known: RwLock::default() })
+    }
+
+    /// How many partitions a topic has; none if there is no such topic.
+    pub fn partitions(&self, topic: &Topic) -> Option<u32> {
+        let known = || self.known.read().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
+        known().or_else(|| {
+            self.refresh().ok()?;
+            known()
+        })
+    }
+
+    /// Every partition of every topic of the bus.
+    pub fn all(&self) -> Result<HashMap<Topic, u32>, KafkaError> {
+        self.refresh()?;
+        Ok(self.known.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn refresh(&self) -> Result<(), KafkaError> {
+        let metadata = self.admin.inner().fetch_metadata(None, QUERY_TIMEOUT)?;
+        let found = metadata.topics().iter().filter_map(|topic| {
+            let ready = topic.error().is_none() && topic.partitions().iter().all(|p| p.leader() >= 0);
+            let name: Topic = topic.name().parse().ok()?;
+            (ready && !topic.partitions().is_empty()).then(|| (name, u32::try_from(topic.partitions().len()).unwrap_or(0)))
+        });
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = found.collect();
+        Ok(())
+    }
+
+    /// Waits until metadata shows a topic as wished: there with all leaders, or gone.
+    fn await_metadata(&self, topic: &Topic, there: bool) -> Result<(), AdminError> {
+        let begun = Instant::now();
+        loop {
+            self.refresh().map_err(failed)?;
+            if self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(topic) == there {
+                return Ok(());
+            }
+            if begun.elapsed() > ADMIN_TIMEOUT {
+                let state = if there { "has no leader" } else { "is still there" };
+                return Err(failed(format!("topic {topic} {state} after {} s", ADMIN_TIMEOUT.as_secs())));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    fn options() -> AdminOptions {
+        AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
+    }
+
+    /// Makes a topic of any name: the seam's, and our own of access lists.
+    pub fn make(&self, name: &str, partitions: u32, retention: Retention) -> Result<bool, AdminError> {
+        let settings = retention_settings(retention);
+        let count = i32::try_from(partitions).map_err(failed)?;
+        let mut topic = NewTopic::new(name, count, TopicReplication::Fixed(self.replication))
+            .set("message.timestamp.type", "CreateTime")
+            .set("max.message.bytes", "9437184");
+        for (key, value) in &settings {
+            topic = topic.set(key, value);
+        }
+        let made = block_on(self.admin.create_topics([&topic], &Self::options())).map_err(failed)?;
+        match made.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((name, code))) => Err(failed(format!("making topic {name}: {code}"))),
+            None => Err(failed("the cluster did not answer for the topic")),
+        }
+    }
+
+    pub fn create(&self, spec: &TopicSpec) -> Result<(), AdminError> {
+        let made = match self.partitions(&spec.topic) {
+            None => self.make(&spec.topic.to_string(), spec.partitions, spec.retention)?,
+            Some(_) => false,
+        };
+        self.await_metadata(&spec.topic, true)?;
+        let is = self.partitions(&spec.topic).unwrap_or(0);
+        if is != spec.partitions {
+            return Err(AdminError::Partitions { topic: spec.topic.clone(), is, wanted: spec.partitions });
+        }
+        if !made && self.retention(&spec.topic)? != spec.retention {
+            self.set_retention(&spec.topic, spec.retention)?;
+        }
+        Ok(())
+    }
+
+    fn set_retention(&self, topic: &Topic, retention: Retention) -> Result<(), AdminError> {
+        let (name, settings) = (topic.to_string(), retention_settings(retention));
+        // The call replaces all settings of the topic: those of `make` as well.
+        let mut change = AlterConfig::new(ResourceSpecifier::Topic(&name))
+            .set("message.timestamp.type", "CreateTime")
+            .set("max.message.bytes", "9437184");
+        for (key, value) in &settings {
+            change = change.set(key, value);
+        }
+        let changed = block_on(self.admin.alter_configs([&change], &Self::options())).map_err(failed)?;
+        match changed.into_iter().next() {
+            Some(Err((_, code))) => Err(failed(format!("changing topic {name}: {code}"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn retention(&self, topic: &Topic) -> Result<Retention, AdminError> {
+        let mut found = self.retentions(std::slice::from_ref(topic))?;
+        found.pop().ok_or_else(|| AdminError::Missing(topic.clone()))
+    }
+
+    fn retentions(&self, topics: &[Topic]) -> Result<Vec<Retention>, AdminError> {
+        let names: Vec<String> = topics.iter().map(ToString::to_string).collect();
+        let asked: Vec<_> = names.iter().map(|n| ResourceSpecifier::Topic(n)).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = block_on(self.admin.describe_configs(&asked, &Self::options())).map_err(failed)?;
+        let read = |resource: Result<rdkafka::admin::ConfigResource, RDKafkaErrorCode>| {
+            let resource = resource.map_err(failed)?;
+            Ok(read_retention(|name| resource.get(name).and_then(|e| e.value.clone())))
+        };
+        found.into_iter().map(read).collect()
+    }
+
+    pub fn delete(&self, topic: &Topic) -> Result<(), AdminError> {
+        let name = topic.to_string();
+        let gone = block_on(self.admin.delete_topics(&[&name], &Self::options())).map_err(failed)?;
+        match gone.into_iter().next() {
+            Some(Err((_, code))) if !super::is_missing(code) => Err(failed(format!("deleting topic {name}: {code}"))),
+            _ => self.await_metadata(topic, false),
+        }
+    }
+
+    pub fn list(&self) -> Result<Vec<TopicSpec>, AdminError> {
+        let mut all: Vec<_> = self.all().map_err(failed)?.into_iter().collect();
+        all.sort_by(|(a, _), (b, _)| a.to_string().cmp(&b.to_string()));
+        let names: Vec<Topic> = all.iter().map(|(topic, _)| topic.clone()).collect();
+        let retentions = self.retentions(&names)?;
+        let specs = all.into_iter().zip(retentions);
+        Ok(specs.map(|((topic, partitions), retention)| TopicSpec { topic, partitions, retention }).collect())
+    }
+}
