@@ -1,1 +1,86 @@
-fn main() {}
+//! `kenh`: the binary. It reads the command line and the configuration, puts the crates together, and prints.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cli`] | the command line, as typed |
+//! | [`config`] | `kenh.yaml` and `KENH_…`, as resolved |
+//! | [`commands`] | one file a command |
+//! | [`node`] | a node's directory, its running roles, and how other commands reach them |
+//! | [`http`] | health, metrics, look-ups, the registry, the log for other commands |
+//! | [`output`], [`time`] | printing, and the clock |
+
+mod cli;
+mod commands;
+mod config;
+mod http;
+mod node;
+mod output;
+mod status;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use cli::{Cli, Command, New};
+use commands::Failure;
+use config::Config;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logs(&cli);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ExitCode::from(failure.report()),
+    }
+}
+
+/// Log lines go to stderr: as JSON where a program reads (`KENH_LOG_FORMAT=json`), else for people. `KENH_LOG` says
+/// which (`info`, `kenh_router=debug`, …); commands other than `up` are quiet but for warnings.
+fn logs(cli: &Cli) {
+    let default = if matches!(cli.command, Command::Up) { "info" } else { "warn" };
+    let wanted = std::env::var("KENH_LOG").unwrap_or_else(|_| format!("{default},fjall=warn,lsm_tree=warn,sled=warn"));
+    let (filter, wrong) = match tracing_subscriber::EnvFilter::try_new(&wanted) {
+        Ok(filter) => (filter, None),
+        Err(error) => (tracing_subscriber::EnvFilter::new(default), Some(error)),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("KENH_LOG_FORMAT").is_ok_and(|f| f == "json") {
+        builder.json().init();
+    } else {
+        builder.with_target(true).init();
+    }
+    if let Some(error) = wrong {
+        tracing::warn!(%error, "KENH_LOG is not understood and was left aside");
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let output = cli.output;
+    // These two need no node, and no configuration that could be wrong.
+    match &cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "kenh", &mut std::io::stdout());
+            return Ok(());
+        }
+        Command::New(New::Dataset(new)) => return commands::new_dataset::run(new, output),
+        _ => {}
+    }
+    let mut config = Config::load(cli.config.as_deref(), |name| std::env::var(name).ok())
+        .map_err(|e| Failure::Usage(commands::chain(&e)))?;
+    match cli.command {
+        Command::Demo(demo) => commands::demo::run(&demo, &mut config, output),
+        Command::Up => commands::up::run(&config),
+        Command::Status => commands::status::run(&config, output),
+        Command::Apply(apply) => commands::apply::run(&apply, &config, output),
+        Command::Check(check) => commands::produce::check(&check, &config, output),
+        Command::Produce(produce) => commands::produce::run(&produce, &config, output),
+        Command::Subscribe(subscribe) => commands::subscribe::run(&subscribe, &config, output),
+        Command::View(view) => commands::view::run(&view, &config, output),
+        Command::Contract(contract) => commands::show::contract(&contract, &config, output),
+        Command::Schema(schema) => commands::show::schema(&schema, &config, output),
+        Command::Grant(grant) => commands::show::grant(&grant, &config, output),
+        Command::DeadLetter(letter) => commands::dead_letter::run(&letter, &config, output),
+        Command::Doctor => commands::doctor::run(&config, output),
+        Command::Completions { .. } | Command::New(_) => Ok(()),
+    }
+}

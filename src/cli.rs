@@ -1,0 +1,351 @@
+//! The command line, as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kenh_domain::names::{Agency, Dataset, GrantId, Principal, View};
+
+use crate::config::StoreKind;
+
+/// Kênh: an event-streaming data-sharing bus for government agencies.
+///
+/// Not there yet: Apache Kafka behind the bus, PostgreSQL stores, signed grants, mTLS, the ledger and replay. This
+/// release keeps everything in one directory and one process, and listens on loopback only.
+#[derive(Debug, Parser)]
+#[command(name = "kenh", version, max_term_width = 110)]
+pub struct Cli {
+    /// Configuration file [default: kenh.yaml where it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How results are printed; JSON goes to stdout and is stable, messages go to stderr
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: Output,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What `kenh` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reform day of 1 July 2025 on real data, through every role, in this process
+    Demo(Demo),
+    /// Run all roles until SIGTERM or Ctrl-C: router, control, copies, HTTP
+    Up,
+    /// Roles, lag, copies and freshness
+    Status,
+    /// Start something new
+    #[command(subcommand)]
+    New(New),
+    /// Show what declared state would change, then make it so; running it again changes nothing
+    Apply(Apply),
+    /// Validate records offline; nothing is sent
+    Check(Check),
+    /// Submit records as a provider
+    Produce(Produce),
+    /// Keep an agency's copies up to date until Ctrl-C, or until they are complete with --once
+    Subscribe(Subscribe),
+    /// Look into an agency's copies
+    #[command(subcommand)]
+    View(ViewCommand),
+    /// Contracts in force
+    #[command(subcommand)]
+    Contract(ContractCommand),
+    /// Schemas with their ids
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Grants
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Changes that a rule rejected
+    #[command(subcommand)]
+    DeadLetter(DeadLetterCommand),
+    /// Check this node's configuration and health, one line a check
+    Doctor,
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `kenh demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Stop when everything has arrived, instead of staying up and serving
+    #[arg(long)]
+    pub once: bool,
+    /// Delete the demo's data directory first
+    #[arg(long)]
+    pub reset: bool,
+    /// How many synthetic people live in the demo
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub citizens: u64,
+    /// Seed of the synthetic people
+    #[arg(long, default_value_t = 2025, value_name = "N")]
+    pub seed: u64,
+    /// What the copies are kept in
+    #[arg(long, value_enum, default_value_t)]
+    pub store: StoreKind,
+}
+
+/// `kenh new …`
+#[derive(Debug, Subcommand)]
+pub enum New {
+    /// A first contract, schema, mapping and grant from one's own data
+    Dataset(NewDataset),
+}
+
+/// `kenh new dataset`
+#[derive(Debug, Args)]
+pub struct NewDataset {
+    /// A CSV file with a header line
+    #[arg(long, value_name = "FILE.csv")]
+    pub from: PathBuf,
+    /// Name of the dataset [default: the file's name]
+    #[arg(long)]
+    pub name: Option<Dataset>,
+    /// The agency that provides it
+    #[arg(long, default_value = "my-agency")]
+    pub provider: Agency,
+    /// The agency that receives it
+    #[arg(long, default_value = "my-reader")]
+    pub recipient: Agency,
+    /// The columns of the record key, separated by commas [default: the first column that is unique]
+    #[arg(long, value_delimiter = ',')]
+    pub key: Vec<String>,
+    /// The folder that gets schemas/ and broker-config/
+    #[arg(long, default_value = ".")]
+    pub into: PathBuf,
+}
+
+/// `kenh apply`
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// Files and folders of declared state, such as: schemas broker-config
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Only show what would change
+    #[arg(long)]
+    pub plan: bool,
+}
+
+/// Where records come from and what they look like.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The dataset
+    pub dataset: Dataset,
+    /// File to read, or - for standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub from: PathBuf,
+    /// What is in it [default: by the file's ending]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Mapping of CSV columns to fields [default: schemas/<dataset>/mapping.yaml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// The providing agency [default: the contract's only one]
+    #[arg(long = "as", value_name = "AGENCY")]
+    pub provider: Option<Agency>,
+    /// Write what was rejected to this file (.jsonl or .csv)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// Formats that can be submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A JSON object a line: a bare record or an envelope
+    Jsonl,
+    /// Comma-separated values with a mapping
+    Csv,
+    /// Avro object container file
+    Avro,
+    /// National envelope as one JSON document, single or batch
+    Envelope,
+}
+
+/// `kenh check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Where from
+    #[command(flatten)]
+    pub source: Source,
+}
+
+/// `kenh produce`
+#[derive(Debug, Args)]
+pub struct Produce {
+    /// Where from
+    #[command(flatten)]
+    pub source: Source,
+    /// Name of the submission, for receipts and reports [default: a new random one]
+    #[arg(long)]
+    pub submission: Option<String>,
+    /// Version of bare records that carry none
+    #[arg(long, default_value_t = 1)]
+    pub record_version: u64,
+    /// Seconds to wait for receipts
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+/// `kenh subscribe`
+#[derive(Debug, Args)]
+pub struct Subscribe {
+    /// Whose copies
+    pub agency: Agency,
+    /// What they are kept in
+    #[arg(long, value_enum, default_value_t)]
+    pub store: StoreKind,
+    /// As which of its systems [default: the first]
+    #[arg(long = "as", value_name = "SYSTEM")]
+    pub system: Option<Principal>,
+    /// Stop when the copies hold everything that is available now
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Which view of which agency.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Whose copy
+    pub agency: Agency,
+    /// Of which dataset
+    pub dataset: Dataset,
+    /// Which view of it
+    #[arg(long, default_value = "main")]
+    pub view: View,
+}
+
+/// `kenh view …`
+#[derive(Debug, Subcommand)]
+pub enum ViewCommand {
+    /// One record; its key is read from standard input, one a line, so that it shows in no process list
+    Get {
+        /// Which view
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Records in the order of their keys
+    List {
+        /// Which view
+        #[command(flatten)]
+        which: Which,
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Which page of so many, from 1 (a cursor would show a record key in the process list)
+        #[arg(long, default_value_t = 1)]
+        page: usize,
+    },
+    /// The whole view into a file
+    Export {
+        /// Which view
+        #[command(flatten)]
+        which: Which,
+        /// Where to; - for standard output
+        #[arg(long, default_value = "-", value_name = "FILE|-")]
+        to: PathBuf,
+        /// How [default: by the file's ending, else jsonl]
+        #[arg(long, value_enum)]
+        format: Option<ExportFormat>,
+    },
+    /// Records that a row filter holds for; it is read from standard input
+    Search {
+        /// Which view
+        #[command(flatten)]
+        which: Which,
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// The digest of the view, to compare with others
+    Digest {
+        /// Which view
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Formats of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A JSON object a line
+    Jsonl,
+    /// Comma-separated values
+    Csv,
+    /// Avro object container file
+    Avro,
+}
+
+/// `kenh contract …`
+#[derive(Debug, Subcommand)]
+pub enum ContractCommand {
+    /// All contracts
+    List,
+    /// One contract with its fields
+    Show {
+        /// Of which dataset
+        dataset: Dataset,
+    },
+}
+
+/// `kenh schema …`
+#[derive(Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// All schemas
+    List,
+    /// The text of one
+    Show {
+        /// Its id
+        id: u32,
+    },
+}
+
+/// `kenh grant …`
+#[derive(Debug, Subcommand)]
+pub enum GrantCommand {
+    /// All grants, ended ones too
+    List,
+    /// One grant
+    Show {
+        /// Its id
+        id: GrantId,
+    },
+    /// End a grant now: nothing more is written, access and topic go, the recipient is told to purge
+    Revoke {
+        /// Its id
+        id: GrantId,
+    },
+}
+
+/// `kenh dead-letter …`
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterCommand {
+    /// Rejected changes, newest last
+    List {
+        /// Of which dataset
+        dataset: Dataset,
+        /// At most so many, the newest
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// One rejected change with what to do about it
+    Show {
+        /// Of which dataset
+        dataset: Dataset,
+        /// Where it lies, as the list prints it: provider/partition/position
+        letter: String,
+    },
+}

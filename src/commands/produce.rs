@@ -1,0 +1,267 @@
+//! `kenh produce` and `kenh check`: somebody's own records, checked and submitted.
+//!
+//! Where no node runs, `produce` opens the directory itself and runs router and control until its receipts are in.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use kenh_domain::admit::Rules;
+use kenh_domain::contract::Contract;
+use kenh_domain::control::ControlSet;
+use kenh_domain::envelope::Event;
+use kenh_domain::log::Log;
+use kenh_domain::names::Agency;
+use kenh_producers::{Checker, Defaults, Items, Listed, Mapping, Options, Patience, Report};
+use serde_json::json;
+
+use super::Failure;
+use crate::cli::{Check, Format, Output, Produce, Source};
+use crate::config::Config;
+use crate::node::run::{Roles, system_of};
+use crate::node::{Node, Reach};
+use crate::output;
+use crate::output::thousands;
+use crate::time::now_ms;
+
+/// What a source is checked against, wherever that is known from.
+struct Against {
+    contract: Arc<Contract>,
+    provider: Agency,
+}
+
+/// The contract in force, or, before anything was applied, the one declared in `schemas/<dataset>`.
+fn against(source: &Source, set: &ControlSet) -> Result<Against, Failure> {
+    let dataset = &source.dataset;
+    let contract = match set.contracts.get(dataset) {
+        Some(contract) => contract.clone(),
+        None => declared(source, set)?.ok_or_else(|| {
+            let known: Vec<_> = set.contracts.keys().map(ToString::to_string).collect();
+            let there = if known.is_empty() { "none is applied yet".into() } else { known.join(", ") };
+            Failure::Usage(format!("there is no dataset {dataset} (there are: {there}); kenh apply makes them known"))
+        })?,
+    };
+    let provider = match (&source.provider, contract.providers.as_slice()) {
+        (Some(agency), _) => agency.clone(),
+        (None, [only]) => only.agency.clone(),
+        (None, several) => {
+            let names: Vec<_> = several.iter().map(|p| p.agency.to_string()).collect();
+            return Err(Failure::Usage(format!(
+                "{dataset} has several providers: say --as {}",
+                names.join(" or --as ")
+            )));
+        }
+    };
+    Ok(Against { contract, provider })
+}
+
+/// The contract as `schemas/<dataset>` declares it: `check` needs no node.
+fn declared(source: &Source, set: &ControlSet) -> Result<Option<Arc<Contract>>, Failure> {
+    let dir = Path::new("schemas").join(source.dataset.as_str());
+    if !dir.join("contract.yaml").exists() {
+        return Ok(None);
+    }
+    let agencies = PathBuf::from("broker-config").join("agencies");
+    let mut paths = vec![dir];
+    if agencies.is_dir() {
+        paths.push(agencies);
+    }
+    let refused = |problems: Vec<kenh_governance::Problem>| super::apply::refused(&problems, Output::Table);
+    let declared = kenh_governance::read(&paths).map_err(refused)?;
+    let plan = kenh_governance::plan(&declared, set, &[], now_ms()).map_err(refused)?;
+    Ok(plan.after.contracts.get(&source.dataset).cloned())
+}
+
+fn mapping(source: &Source) -> Result<Option<Mapping>, Failure> {
+    let beside = Path::new("schemas").join(source.dataset.as_str()).join("mapping.yaml");
+    let file = match &source.mapping {
+        Some(file) => file.clone(),
+        None if beside.exists() => beside,
+        None => return Ok(None),
+    };
+    let cannot = |e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", file.display()));
+    let yaml = std::fs::read_to_string(&file).map_err(|e| cannot(&e))?;
+    Mapping::parse(&yaml).map(Some).map_err(|e| cannot(&e))
+}
+
+fn input(source: &Source) -> Result<Box<dyn Read>, Failure> {
+    if source.from.as_os_str() == "-" {
+        return Ok(Box::new(std::io::stdin().lock()));
+    }
+    let file = File::open(&source.from)
+        .map_err(|e| Failure::Usage(format!("{} cannot be read: {e}", source.from.display())))?;
+    Ok(Box::new(file))
+}
+
+fn format(source: &Source) -> Result<kenh_producers::Format, Failure> {
+    match source.format {
+        Some(Format::Jsonl) => Ok(kenh_producers::Format::Jsonl),
+        Some(Format::Csv) => Ok(kenh_producers::Format::Csv),
+        Some(Format::Avro) => Ok(kenh_producers::Format::Avro),
+        Some(Format::Envelope) => Ok(kenh_producers::Format::Envelope),
+        None => kenh_producers::Format::of(&source.from).ok_or_else(|| {
+            Failure::Usage("the file's ending names no format: say --format jsonl, csv, avro or envelope".into())
+        }),
+    }
+}
+
+/// Everything that reading a source needs, in the order in which it is borrowed.
+fn open<'r>(source: &Source, rules: &'r Rules) -> Result<Box<dyn Items + 'r>, Failure> {
+    let mapping = mapping(source)?;
+    Ok(kenh_producers::open(format(source)?, input(source)?, rules, mapping.as_ref())?)
+}
+
+fn spinner() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn rejections(listed: &Listed, report: Option<&Path>) {
+    for r in &listed.first {
+        let line = r.line.map(|l| format!(" (line {l})")).unwrap_or_default();
+        let field = if r.field.is_empty() { String::new() } else { format!(" {}", r.field) };
+        output::note(format_args!("record {}{line}: {}{field}: {}", r.number, r.rule, r.message));
+        output::note(format_args!("    {}", r.message_vi));
+        if !r.hint.is_empty() {
+            output::note(format_args!("    → {} / {}", r.hint, r.hint_vi));
+        }
+    }
+    let more = listed.total.saturating_sub(listed.first.len() as u64);
+    match report {
+        Some(file) => output::note(format_args!("all {} rejections are in {}", listed.total, file.display())),
+        None if more > 0 => output::note(format_args!("{more} more are not shown: --report FILE.jsonl keeps all")),
+        None => {}
+    }
+}
+
+/// `kenh check`
+pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failure> {
+    let source = &check.source;
+    let set = match Node::existing(config)? {
+        Some(reach) => kenh_governance::load(&*reach.log())?,
+        None => ControlSet::default(),
+    };
+    let Against { contract, provider } = against(source, &set)?;
+    let rules = Rules::compile(&contract)?;
+    let mut items = open(source, &rules)?;
+    let defaults = Defaults { event: Event::New, version: 1, updated_ms: now_ms() };
+    let mut checker = Checker::new(&rules, provider, defaults);
+    let mut report = source.report.as_deref().map(Report::create).transpose()?;
+    let bar = spinner();
+    let checked = kenh_producers::check(&mut *items, &mut checker, now_ms(), report.as_mut(), &mut |at| {
+        bar.set_message(format!("{} records read, {} rejected", thousands(at.read), thousands(at.rejected)));
+    });
+    bar.finish_and_clear();
+    let checked = checked?;
+    if output == Output::Json {
+        output::json(&json!({
+            "dataset": source.dataset, "read": checked.read, "good": checked.good, "rejected": checked.rejected,
+            "rejections": checked.listed.first,
+        }));
+    } else {
+        rejections(&checked.listed, source.report.as_deref());
+        output::line(format_args!(
+            "{}: {} records read, {} good, {} rejected; nothing was sent",
+            source.dataset,
+            thousands(checked.read),
+            thousands(checked.good),
+            thousands(checked.rejected)
+        ));
+    }
+    if checked.rejected > 0 { Err(Failure::Rejected) } else { Ok(()) }
+}
+
+/// `kenh produce`
+pub fn run(produce: &Produce, config: &Config, output: Output) -> Result<(), Failure> {
+    let reach = Node::reach(config)?;
+    // Where nobody runs the bus, we do, until our receipts are in.
+    let roles = match &reach {
+        Reach::Local(node) => Some(Roles::start(node, &[])?),
+        Reach::Remote(..) => None,
+    };
+    let done = submit(produce, &*reach.log(), output);
+    let stopped = roles.map_or(Ok(()), Roles::stop);
+    done.and(stopped)
+}
+
+fn submit(produce: &Produce, log: &dyn Log, output: Output) -> Result<(), Failure> {
+    let source = &produce.source;
+    let set = kenh_governance::load(log)?;
+    if !set.contracts.contains_key(&source.dataset) {
+        let known: Vec<_> = set.contracts.keys().map(ToString::to_string).collect();
+        return Err(Failure::Usage(format!(
+            "there is no dataset {} on this bus (there are: {}); kenh apply makes one",
+            source.dataset,
+            if known.is_empty() { "none".into() } else { known.join(", ") }
+        )));
+    }
+    let Against { contract, provider } = against(source, &set)?;
+    let rules = Rules::compile(&contract)?;
+    let mut items = open(source, &rules)?;
+    let version = i64::try_from(produce.record_version)
+        .map_err(|_| Failure::Usage("--record-version is beyond what a version can be".into()))?;
+    let defaults = Defaults { event: Event::New, version, updated_ms: now_ms() };
+    let principal = system_of(&set, &provider, None)?;
+    let submission = match &produce.submission {
+        Some(name) => name.clone(),
+        None => uuid::Uuid::new_v4().to_string(),
+    };
+    let mut checker = Checker::new(&rules, provider, defaults);
+    let mut report = source.report.as_deref().map(Report::create).transpose()?;
+    let patience = Patience { timeout: Duration::from_secs(produce.timeout), ..Patience::default() };
+    let options = Options { principal, submission: submission.clone(), patience };
+    let bar = spinner();
+    let outcome =
+        kenh_producers::produce(log, &mut *items, &mut checker, options, &now_ms, report.as_mut(), &mut |at| {
+            let wait = match (at.waiting, at.finished) {
+                (true, _) => "; the log has no room, waiting",
+                (_, true) => "; waiting for receipts",
+                _ => "",
+            };
+            bar.set_message(format!(
+                "{} read, {} rejected here, {} sent, {} answered{wait}",
+                thousands(at.read),
+                thousands(at.rejected),
+                thousands(at.sent),
+                thousands(at.answered)
+            ));
+        });
+    bar.finish_and_clear();
+    let outcome = outcome?;
+    let counts = &outcome.counts;
+    if output == Output::Json {
+        output::json(&json!({
+            "dataset": source.dataset, "submission": submission, "read": outcome.read, "sent": outcome.sent,
+            "admitted": counts.admitted, "repeated": counts.repeated, "stale": counts.stale,
+            "rejected": counts.rejected, "unanswered": outcome.unanswered, "rejections": outcome.listed.first,
+        }));
+    } else {
+        rejections(&outcome.listed, source.report.as_deref());
+        output::line(format_args!(
+            "{} as submission {submission}: {} admitted, {} repeated, {} stale, {} rejected",
+            source.dataset,
+            thousands(counts.admitted),
+            thousands(counts.repeated),
+            thousands(counts.stale),
+            thousands(counts.rejected)
+        ));
+    }
+    if outcome.unanswered > 0 {
+        return Err(Failure::because(format!(
+            "no receipt came within {} s for {} changes; they are in the log and may still be decided: submit the same \
+             file again to learn (what was admitted is counted as repeated)",
+            produce.timeout, outcome.unanswered
+        )));
+    }
+    if counts.rejected > 0 { Err(Failure::Rejected) } else { Ok(()) }
+}

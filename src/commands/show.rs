@@ -1,0 +1,169 @@
+//! `kenh contract|schema|grant …`: what is in force, read from the control log.
+
+use std::sync::Arc;
+
+use kenh_domain::control::{ControlSet, ViewEntry};
+use kenh_domain::grant::EndReason;
+use kenh_domain::log::Log;
+use kenh_domain::wire::SchemaId;
+use serde_json::json;
+
+use super::Failure;
+use crate::cli::{ContractCommand, GrantCommand, Output, SchemaCommand};
+use crate::config::Config;
+use crate::node::Node;
+use crate::output;
+use crate::time::{day, now_ms};
+
+/// The control set and the log it was read from.
+fn load(config: &Config) -> Result<(Arc<dyn Log>, ControlSet), Failure> {
+    let log = Node::reach(config)?.log();
+    let set = kenh_governance::load(&*log)?;
+    Ok((log, set))
+}
+
+/// `kenh contract list|show`
+pub fn contract(command: &ContractCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    let (_, set) = load(config)?;
+    match command {
+        ContractCommand::List => {
+            let rows = set.contracts.values().map(|c| {
+                let providers: Vec<_> = c.providers.iter().map(|p| p.agency.to_string()).collect();
+                let mark = if c.synthetic { " (synthetic)" } else { "" };
+                (c, providers, format!("{}{mark}", c.dataset))
+            });
+            if output == Output::Json {
+                output::json(&rows.map(|(c, ..)| (**c).clone()).collect::<Vec<_>>());
+                return Ok(());
+            }
+            let columns =
+                ["dataset", "version", "owner", "providers", "record key", "partitions#", "schemas#", "personal"];
+            output::table(
+                &columns,
+                rows.map(|(c, providers, name)| {
+                    vec![
+                        name,
+                        c.version.clone(),
+                        c.owner.to_string(),
+                        providers.join(", "),
+                        c.key.join(", "),
+                        c.partitions.to_string(),
+                        c.schemas.len().to_string(),
+                        if c.personal() { "yes" } else { "no" }.into(),
+                    ]
+                }),
+            );
+        }
+        ContractCommand::Show { dataset } => {
+            let contract = set.contracts.get(dataset).ok_or_else(|| {
+                Failure::because(format!(
+                    "there is no contract for {dataset}; `kenh contract list` shows those there are"
+                ))
+            })?;
+            if output == Output::Json {
+                output::json(contract);
+                return Ok(());
+            }
+            output::line(format_args!("{} version {}: {}", contract.dataset, contract.version, contract.description));
+            output::table(
+                &["field", "personal data", "element", "required", "meaning"],
+                contract.fields.iter().map(|(path, rules)| {
+                    vec![
+                        path.clone(),
+                        format!("{:?}", rules.pii).to_lowercase(),
+                        rules.element.clone().unwrap_or_default(),
+                        if rules.required { "yes" } else { "" }.into(),
+                        rules.description.clone().unwrap_or_default(),
+                    ]
+                }),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// `kenh schema list|show`
+pub fn schema(command: &SchemaCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    let (_, set) = load(config)?;
+    match command {
+        SchemaCommand::List if output == Output::Json => {
+            output::json(&set.schemas.values().map(|s| (**s).clone()).collect::<Vec<_>>());
+        }
+        SchemaCommand::List => output::table(
+            &["id#", "subject", "version#"],
+            set.schemas.values().map(|s| vec![s.id.to_string(), s.subject.clone(), s.version.to_string()]),
+        ),
+        SchemaCommand::Show { id } => {
+            let found = set.schemas.get(&SchemaId(*id)).ok_or_else(|| {
+                Failure::because(format!("there is no schema {id}; `kenh schema list` shows those there are"))
+            })?;
+            let value: serde_json::Value = serde_json::from_str(&found.schema)?;
+            output::json(&value);
+        }
+    }
+    Ok(())
+}
+
+fn state(view: &ViewEntry, now: i64) -> String {
+    match view.ended {
+        Some((_, EndReason::Ended)) => "ended".into(),
+        Some((_, EndReason::Revoked)) => "revoked".into(),
+        Some((_, EndReason::Superseded)) => "superseded".into(),
+        Some((_, EndReason::Expired)) => "expired".into(),
+        None if view.in_force(now) => "active".into(),
+        None if now < view.activation.starts_ms => "to come".into(),
+        None => "expired".into(),
+    }
+}
+
+/// `kenh grant list|show|revoke`
+pub fn grant(command: &GrantCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    let (log, set) = load(config)?;
+    let now = now_ms();
+    let as_json = |v: &ViewEntry| {
+        json!({
+            "grant": v.activation.grant, "topic": v.activation.topic(), "edition": v.activation.edition,
+            "state": state(v, now), "startsMs": v.activation.starts_ms, "endsMs": v.activation.ends_ms,
+        })
+    };
+    let find = |id: &kenh_domain::names::GrantId| {
+        set.view_of_grant(id)
+            .ok_or_else(|| Failure::because(format!("there is no grant {id}; `kenh grant list` shows those there are")))
+    };
+    match command {
+        GrantCommand::List if output == Output::Json => {
+            output::json(&set.views.values().map(as_json).collect::<Vec<_>>());
+        }
+        GrantCommand::List => output::table(
+            &["grant", "recipient", "dataset", "view", "edition#", "state", "until"],
+            set.views.values().map(|v| {
+                let g = &v.activation.grant;
+                vec![
+                    g.id.to_string(),
+                    g.recipient.to_string(),
+                    g.dataset.to_string(),
+                    g.view.to_string(),
+                    v.activation.edition.to_string(),
+                    state(v, now),
+                    day(v.activation.ends_ms),
+                ]
+            }),
+        ),
+        GrantCommand::Show { id } => output::json(&as_json(find(id)?)),
+        GrantCommand::Revoke { id } => {
+            let view = find(id)?;
+            if view.ended.is_some() {
+                output::note(format_args!("grant {id} is {} already; nothing to do", state(view, now)));
+                return Ok(());
+            }
+            let no = view.activation.view_no;
+            kenh_governance::end(&*log, no, EndReason::Revoked, now)?;
+            output::note(format_args!(
+                "grant {id} is revoked. The router stops writing at its next marker; then access and topic go and {} is \
+                 told to purge. `kenh grant list` and `kenh status` show it.",
+                view.activation.grant.recipient
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `kenh up`: all roles until SIGTERM or Ctrl-C.
+
+use kenh_domain::control::Trust;
+
+use super::Failure;
+use crate::config::Config;
+use crate::http::Server;
+use crate::node::run::Roles;
+use crate::node::{Node, signal};
+use crate::output;
+
+/// `kenh up`
+pub fn run(config: &Config) -> Result<(), Failure> {
+    let node = Node::open(config)?;
+    let roles = Roles::start(&node, &config.copies)?;
+    warn_unsigned(&roles);
+    let server = Server::start(&node, &roles, config.listen)?;
+    output::note(format_args!("kenh serves {} on http://{}", node.dir.display(), server.address()));
+    serve(roles, server)
+}
+
+/// Serves until a signal comes or a role fails, then stops everything in order.
+pub fn serve(roles: Roles, server: Server) -> Result<(), Failure> {
+    let waited = signal::wait(|| roles.stopping());
+    tracing::info!("stopping");
+    server.stop();
+    roles.stop()?;
+    Ok(waited?)
+}
+
+/// Invariant 9: an unsigned node says so at every start.
+pub fn warn_unsigned(roles: &Roles) {
+    if !matches!(roles.control.get().trust, Some(Trust::Root(_))) {
+        output::note(
+            "kenh: this bus is unsigned: whoever holds its directory can read everything and grant himself anything.\n\
+             kênh: trục này không có chữ ký: ai giữ thư mục dữ liệu đều đọc được tất cả và tự cấp quyền được.",
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! Configuration: `kenh.yaml`, overridden by `KENH_…` variables, overridden by the command line.
+//!
+//! Every key has a default, so that a laptop needs no file. `docs/configuration.md` lists the keys; a test holds it to
+//! [`KEYS`].
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use kenh_domain::names::{Agency, Principal};
+use serde::Deserialize;
+
+/// The file read when `--config` names none; it may be absent.
+pub const DEFAULT_FILE: &str = "kenh.yaml";
+
+/// Every key with its variable (where it has one), its default and its meaning: the source of `docs/configuration.md`.
+#[cfg(test)]
+pub const KEYS: &[(&str, &str, &str, &str)] = &[
+    ("data", "KENH_DATA", "data", "Directory of this node: log, secret, state, copies. All commands share it."),
+    ("listen", "KENH_LISTEN", "127.0.0.1:8490", "Where `kenh up` listens for HTTP. Loopback only; port 0 takes any."),
+    (
+        "fsync",
+        "KENH_FSYNC",
+        "each-commit",
+        "`each-commit`: what is acknowledged survives a power cut. `never`: it survives a crash of kenh, not of the machine.",
+    ),
+    ("copies", "", "[]", "Copies that `kenh up` keeps: a list of {agency, system?, store?}."),
+    ("copies[].agency", "", "", "Whose views are copied."),
+    ("copies[].system", "", "the agency's first system", "As which of its systems the views are read."),
+    ("copies[].store", "", "sled", "`sled` or `fjall`."),
+];
+
+/// What a store is built on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// sled 0.34: the embedded default.
+    #[default]
+    Sled,
+    /// fjall: for heavy writes.
+    Fjall,
+}
+
+/// When the embedded log calls fsync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fsync {
+    /// At every commit and flush.
+    #[default]
+    EachCommit,
+    /// When the operating system likes.
+    Never,
+}
+
+/// A copy that the node keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// Whose views.
+    pub agency: Agency,
+    /// As which system; the agency's first where none is named.
+    pub system: Option<Principal>,
+    /// Into what.
+    #[serde(default)]
+    pub store: StoreKind,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    fsync: Option<Fsync>,
+    #[serde(default)]
+    copies: Vec<Copy>,
+}
+
+/// The configuration as resolved.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The node's directory.
+    pub data: PathBuf,
+    /// Where HTTP listens; loopback.
+    pub listen: SocketAddr,
+    /// The log's fsync policy.
+    pub fsync: Fsync,
+    /// Copies to keep.
+    pub copies: Vec<Copy>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file named is not readable.
+    #[error("configuration file {file} cannot be read: check the path given with --config")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("configuration file {file}: {message}\n  see docs/configuration.md for the keys")]
+    Parse {
+        /// The file.
+        file: PathBuf,
+        /// Line, column and reason, as the parser says.
+        message: String,
+    },
+    /// A variable holds something else than it should.
+    #[error("{variable} is {value:?}: {expected}")]
+    Variable {
+        /// Which.
+        variable: &'static str,
+        /// What it holds (no variable of ours holds a secret).
+        value: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// An address beyond loopback.
+    #[error(
+        "listen: {0} is not a loopback address; a bus whose genesis is unsigned listens on 127.0.0.1 or [::1] only, since \
+         it has neither TLS nor per-agency authentication yet"
+    )]
+    NotLoopback(SocketAddr),
+}
+
+impl Config {
+    /// Reads `file` (or [`DEFAULT_FILE`] where it exists) and the variables that `get` answers.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(file: Option<&Path>, get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let read = match file {
+            Some(file) => Some((file, std::fs::read_to_string(file))),
+            None if Path::new(DEFAULT_FILE).exists() => {
+                Some((Path::new(DEFAULT_FILE), std::fs::read_to_string(DEFAULT_FILE)))
+            }
+            None => None,
+        };
+        let file = match read {
+            None => File::default(),
+            Some((file, Err(source))) => return Err(ConfigError::Read { file: file.into(), source }),
+            Some((_, Ok(text))) if text.trim().is_empty() => File::default(),
+            Some((file, Ok(text))) => serde_saphyr::from_str(&text)
+                .map_err(|e| ConfigError::Parse { file: file.into(), message: e.to_string() })?,
+        };
+        let variable = |name: &'static str| get(name).filter(|v| !v.is_empty()).map(|v| (name, v));
+        let listen = match variable("KENH_LISTEN") {
+            None => file.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8490))),
+            Some((variable, value)) => value.parse().map_err(|_| ConfigError::Variable {
+                variable,
+                value,
+                expected: "an address and a port, such as 127.0.0.1:8490",
+            })?,
+        };
+        if !listen.ip().is_loopback() {
+            return Err(ConfigError::NotLoopback(listen));
+        }
+        let fsync = match variable("KENH_FSYNC") {
+            None => file.fsync.unwrap_or_default(),
+            Some((_, value)) if value == "each-commit" => Fsync::EachCommit,
+            Some((_, value)) if value == "never" => Fsync::Never,
+            Some((variable, value)) => {
+                return Err(ConfigError::Variable { variable, value, expected: "each-commit or never" });
+            }
+        };
+        let data = variable("KENH_DATA").map(|(_, v)| PathBuf::from(v)).or(file.data).unwrap_or_else(|| "data".into());
+        Ok(Self { data, listen, fsync, copies: file.copies })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, get: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("kenh.yaml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file), get)
+    }
+
+    #[test]
+    fn variables_override_the_file() {
+        let yaml = "data: a\nlisten: 127.0.0.1:1\ncopies:\n  - agency: H29\n    store: fjall\n";
+        let plain = load(yaml, |_| None).unwrap();
+        assert_eq!((plain.data.to_str(), plain.listen.port()), (Some("a"), 1));
+        assert_eq!(plain.copies[0].store, StoreKind::Fjall);
+        let over = load(yaml, |name| (name == "KENH_DATA").then(|| "b".into())).unwrap();
+        assert_eq!(over.data.to_str(), Some("b"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = load("data: a\nlissten: 127.0.0.1:1\n", |_| None).unwrap_err().to_string();
+        assert!(error.contains("lissten") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn nothing_listens_beyond_loopback() {
+        assert!(matches!(load("listen: 0.0.0.0:8490\n", |_| None), Err(ConfigError::NotLoopback(_))));
+        let get = |name: &str| (name == "KENH_LISTEN").then(|| "10.0.0.1:1".into());
+        assert!(matches!(load("", get), Err(ConfigError::NotLoopback(_))));
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let docs = include_str!("../docs/configuration.md");
+        for (key, variable, default, meaning) in KEYS {
+            for text in [key, variable, default, meaning] {
+                assert!(docs.contains(text), "docs/configuration.md lacks {text:?} of key {key}");
+            }
+        }
+    }
+}

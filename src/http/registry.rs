@@ -1,0 +1,30 @@
+//! The registry over HTTP: everything that no other route takes. What it answers is decided in `governance`.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::Response;
+use kenh_governance::registry::Registry;
+
+use super::{App, blocking, refuse, typed};
+
+/// Confluent's media type of the registry's answers.
+const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// Largest schema taken in a question.
+const MAX_QUESTION_BYTES: usize = 1 << 20;
+
+pub async fn handle(State(app): State<Arc<App>>, method: Method, uri: Uri, body: Bytes) -> Response {
+    if body.len() > MAX_QUESTION_BYTES {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "a question to the registry holds at most 1 MiB");
+    }
+    let control = app.control.get();
+    blocking(move || {
+        let registry = Registry::new(&control);
+        let answer = registry.handle(method.as_str(), uri.path(), uri.query().unwrap_or(""), &body);
+        typed(answer.status, CONTENT_TYPE, answer.body.to_string())
+    })
+    .await
+}

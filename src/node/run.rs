@@ -1,0 +1,235 @@
+//! Running roles: router, control and copies, each on a thread of its own, stopped together.
+//!
+//! The data plane does not wait on HTTP or on timers: each role has its own loop over the log, and this file only starts
+//! them, remembers what they say of themselves, and joins them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use kenh_consumers::store::ViewStore;
+use kenh_consumers::subscriber::{self, Subscriber};
+use kenh_domain::control::ControlSet;
+use kenh_domain::log::Log;
+use kenh_domain::names::{Agency, Group, Principal};
+use kenh_governance::Control;
+use kenh_router::Router;
+
+use super::Node;
+use crate::commands::{Failure, chain};
+use crate::config::{self, StoreKind};
+use crate::time::now_ms;
+
+/// How often the control role looks at the log.
+const CONTROL_EVERY: Duration = Duration::from_millis(100);
+/// How long the control role waits after a turn that failed.
+const CONTROL_BACKOFF: Duration = Duration::from_secs(2);
+/// How often the log is compacted and cut to its retention.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// The one group of this node: all partitions of all datasets.
+const GROUP: &str = "main";
+
+/// A copy that this node keeps.
+pub struct Copy {
+    /// What it is kept in.
+    pub store: Arc<dyn ViewStore>,
+    /// What its subscriber says of itself.
+    stats: Arc<Mutex<subscriber::Stats>>,
+}
+
+impl Copy {
+    /// What its subscriber says of itself, as of its last turn.
+    #[must_use]
+    pub fn stats(&self) -> subscriber::Stats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// All copies of this node, by agency.
+pub type Copies = BTreeMap<Agency, Copy>;
+
+/// The control set in force, as the control role last saw it.
+#[derive(Clone, Default)]
+pub struct InForce(Arc<RwLock<Arc<ControlSet>>>);
+
+impl InForce {
+    /// The set as it is now.
+    #[must_use]
+    pub fn get(&self) -> Arc<ControlSet> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, set: Arc<ControlSet>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = set;
+    }
+}
+
+/// Opens the store of an agency's copies.
+///
+/// # Errors
+/// When the directory is in use or damaged.
+pub fn open_store(dir: &Path, kind: StoreKind) -> Result<Arc<dyn ViewStore>, Failure> {
+    Ok(match kind {
+        StoreKind::Sled => Arc::new(kenh_consumers::store::sled::SledStore::open(&dir.join("sled"))?),
+        StoreKind::Fjall => Arc::new(kenh_consumers::store::fjall::FjallStore::open(&dir.join("fjall"))?),
+    })
+}
+
+/// As which of its systems an agency's views are read: the one named, or its first.
+///
+/// # Errors
+/// When there is no such agency or system.
+pub fn system_of(set: &ControlSet, agency: &Agency, named: Option<&Principal>) -> Result<Principal, Failure> {
+    let known = set.agencies.get(agency).ok_or_else(|| {
+        let names: Vec<_> = set.agencies.keys().map(Agency::as_str).collect();
+        let there = if names.is_empty() { "none is declared yet: kenh apply".into() } else { names.join(", ") };
+        Failure::because(format!("there is no agency {agency} (there are: {there})"))
+    })?;
+    let of = |system: &Principal| known.systems.contains(system).then(|| system.clone());
+    named.map_or_else(|| known.systems.first().cloned(), of).ok_or_else(|| {
+        let systems: Vec<_> = known.systems.iter().map(Principal::as_str).collect();
+        Failure::because(format!("agency {agency} has these systems: {}", systems.join(", ")))
+    })
+}
+
+type Thread = (&'static str, JoinHandle<Result<(), Failure>>);
+
+/// The roles of a node while they run.
+pub struct Roles {
+    stop: Arc<AtomicBool>,
+    threads: Vec<Thread>,
+    /// What the router counts.
+    pub router: Arc<kenh_router::Stats>,
+    /// The control set as last seen by the control role.
+    pub control: InForce,
+    /// The copies.
+    pub copies: Arc<Copies>,
+}
+
+impl Roles {
+    /// Starts router and control on a node, and a subscriber for each copy.
+    ///
+    /// # Errors
+    /// When a role cannot start; none runs then.
+    pub fn start(node: &Node, copies: &[config::Copy]) -> Result<Self, Failure> {
+        kenh_governance::bootstrap(&*node.log)?;
+        let set = kenh_governance::load(&*node.log)?;
+        let mut subscribers = Vec::new();
+        for copy in copies {
+            let system = system_of(&set, &copy.agency, copy.system.as_ref())?;
+            let store = open_store(&node.copies_dir(&copy.agency), copy.store)?;
+            let config =
+                subscriber::Config::new(node.log.clone(), copy.agency.clone(), system, store.clone(), Arc::new(now_ms));
+            subscribers.push((copy.agency.clone(), store, Subscriber::open(config)?));
+        }
+        let group = Group::new(GROUP)?;
+        let clock: kenh_router::Clock = Arc::new(now_ms);
+        let mut config = kenh_router::Config::new(node.log.clone(), group, node.master.clone(), clock);
+        config.state_dir = Some(node.state_dir());
+        let router = Router::open(config)?;
+
+        let mut roles = Self {
+            stop: Arc::default(),
+            threads: Vec::new(),
+            router: router.stats(),
+            control: InForce::default(),
+            copies: Arc::default(),
+        };
+        roles.control.set(Arc::new(set));
+        let mut kept = Copies::new();
+        roles.spawn("router", move |stop| run_router(router, stop))?;
+        let control = Control::new(node.log.clone(), node.master.clone());
+        let (in_force, log) = (roles.control.clone(), node.log.clone());
+        roles.spawn("control", move |stop| run_control(control, &*log, &in_force, stop))?;
+        for (agency, store, mut subscriber) in subscribers {
+            kept.insert(agency, Copy { store, stats: subscriber.stats() });
+            roles.spawn("subscriber", move |stop| {
+                subscriber.run(stop);
+                Ok(())
+            })?;
+        }
+        roles.copies = Arc::new(kept);
+        Ok(roles)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce(&AtomicBool) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let stop = self.stop.clone();
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+            let ended = work(&stop);
+            // One role that fails ends the node: the others would only look alive.
+            if ended.is_err() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            ended
+        })?;
+        self.threads.push((name, thread));
+        Ok(())
+    }
+
+    /// Whether a role has failed, or all are asked to stop.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Asks all roles to stop and waits for them: what they hold is durable then.
+    ///
+    /// # Errors
+    /// The first failure of a role.
+    pub fn stop(self) -> Result<(), Failure> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut first = Ok(());
+        for (name, thread) in self.threads {
+            let ended = thread.join().unwrap_or_else(|_| Err(Failure::because(format!("the {name} role panicked"))));
+            if first.is_ok() {
+                first = ended;
+            }
+        }
+        first
+    }
+}
+
+fn run_router(mut router: Router, stop: &AtomicBool) -> Result<(), Failure> {
+    Ok(router.run(stop)?)
+}
+
+fn run_control(mut control: Control, log: &dyn Log, in_force: &InForce, stop: &AtomicBool) -> Result<(), Failure> {
+    let mut maintained = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        let wait = match control.turn(now_ms()) {
+            Ok(turn) => {
+                in_force.set(control.set().clone());
+                if turn.is_idle() { CONTROL_EVERY } else { Duration::ZERO }
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "control role: trying again");
+                CONTROL_BACKOFF
+            }
+        };
+        if maintained.elapsed() > MAINTAIN_EVERY {
+            maintained = Instant::now();
+            if let Err(error) = log.maintain(now_ms()) {
+                tracing::warn!(error = chain(&error), "log not compacted; trying again later");
+            }
+        }
+        nap(wait, stop);
+    }
+    Ok(())
+}
+
+/// Waits, but not beyond a stop.
+fn nap(mut left: Duration, stop: &AtomicBool) {
+    while !left.is_zero() && !stop.load(Ordering::Relaxed) {
+        let step = left.min(CONTROL_EVERY);
+        std::thread::sleep(step);
+        left -= step;
+    }
+}
