@@ -49,6 +49,8 @@ pub struct Config {
     pub max_batch_bytes: usize,
     /// Data records of one partition after which an image of it is written.
     pub image_every: u64,
+    /// How often topics that were missing are looked for again, and lags are brought up to date.
+    pub look_every: Duration,
     /// How [`crate::Router::run`] waits when it can do nothing.
     pub backoff: Backoff,
 }
@@ -67,6 +69,7 @@ impl Config {
             max_batch_bytes: MAX_BATCH_BYTES,
             // Reading a million data records back takes seconds; an image of them is about a hundred megabytes.
             image_every: 1_000_000,
+            look_every: Duration::from_secs(1),
             backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(10) },
         }
     }

@@ -12,7 +12,7 @@ use kenh_domain::topic::Topic;
 use kenh_domain::wire;
 
 use crate::draft::Draft;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Walked};
 use crate::slot::Slot;
 use crate::tally::InputId;
 
@@ -71,7 +71,8 @@ pub fn one(
                 effective_days: change.effective_days,
                 after: candidate.schema.zip(change.record).map(|(schema, body)| After { schema, body }),
             };
-            engine.change(sequence, &record.key, &admitted, Some(spans), effects)?;
+            let walked = Walked { spans, content };
+            engine.change(sequence, &record.key, &admitted, Some(&walked), effects)?;
             let framed = frame::encode(sequence, &Data::Change(admitted));
             draft.push(data.clone(), clock_ms, record.key.clone(), Some(framed.into()));
             *since_image += 1;

@@ -78,6 +78,14 @@ pub enum EngineError {
     Owners,
 }
 
+/// What is known of a change that was just admitted, and need not be found out again.
+pub struct Walked<'a> {
+    /// Field boundaries of its record; meaningless for a CANCEL.
+    pub spans: &'a Spans,
+    /// [`admit::content`] of it.
+    pub content: u128,
+}
+
 /// Everything about a partition that is not about one record key.
 #[derive(Clone)]
 struct Head {
@@ -323,8 +331,8 @@ impl Engine {
         Ok(started)
     }
 
-    /// Applies a change: state moves on, and `out` is told what views are to see. `spans` are those of a walk of its body,
-    /// where the caller has just walked it.
+    /// Applies a change: state moves on, and `out` is told what views are to see. `walked` is what admission has found out
+    /// about it, where it was just admitted.
     ///
     /// # Errors
     /// [`EngineError`]; nothing has changed then.
@@ -333,7 +341,7 @@ impl Engine {
         sequence: Sequence,
         key: &[u8],
         change: &Change<'_>,
-        spans: Option<&Spans>,
+        walked: Option<&Walked<'_>>,
         out: &mut Effects,
     ) -> Result<(), EngineError> {
         self.follows(sequence)?;
@@ -345,20 +353,21 @@ impl Engine {
             None => self.number_of(&change.provider)?,
         };
         let holdings = before.as_ref().map_or(&[][..], |known| &known.holdings);
-        match (change.after, spans) {
+        match (change.after, walked) {
             (None, _) => plan.route(key, None, holdings, out),
-            (Some(after), Some(spans)) => plan.route(key, Some((after, spans)), holdings, out),
+            (Some(after), Some(Walked { spans, .. })) => plan.route(key, Some((after, spans)), holdings, out),
             (Some(after), None) => {
                 walk(&plan, sequence, after, &mut self.spans)?;
                 plan.route(key, Some((after, &self.spans)), holdings, out);
             }
         }
+        let content = || admit::content(&self.secret, change.after.map(|a| a.body));
         let known = Known {
             owner,
             cancelled: change.after.is_none(),
             sequence,
             version: change.version,
-            content: admit::content(&self.secret, change.after.map(|a| a.body)),
+            content: walked.map_or_else(content, |walked| walked.content),
             holdings: out.holdings.iter().copied().collect(),
         };
         self.overlay.insert(hash, known);

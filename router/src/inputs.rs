@@ -6,7 +6,8 @@
 //! After a claim, inputs that the owner before may have decided in a transaction that did not commit are decided again
 //! first, under the marker that stood then: until each has passed [`MAX_BATCH_RECORDS`] records (no batch takes more) or
 //! the end seen at the claim, no marker is written and no other input is read. So a reader that ignores transactions
-//! never holds a record that is not committed later. (Markers and lanes commit apart from batches.)
+//! never holds a record that is not committed later. (Markers and lanes commit apart from batches.) An input that has to
+//! wait for a topic meanwhile is not waited for: one provider's missing topic stops nobody else.
 
 use kenh_domain::control::ControlSet;
 use kenh_domain::limits::MAX_BATCH_RECORDS;

@@ -39,14 +39,6 @@ pub enum RouterError {
     /// The metadata beside the committed positions cannot be used.
     #[error("the group's metadata cannot be used")]
     Metadata(#[source] MetadataError),
-    /// The log will not take a record of the bus's own.
-    #[error("{to}: {reason}")]
-    Refused {
-        /// Where to.
-        to: TopicPartition,
-        /// Why.
-        reason: String,
-    },
     /// What admission let pass cannot be applied.
     #[error("{of}")]
     Engine {

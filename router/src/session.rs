@@ -24,9 +24,6 @@ use crate::slot::Slot;
 use crate::stats::{DataStats, LaneStats, Reason, Snapshot, Stats};
 use crate::tally::{Answer, InputId};
 
-/// How often topics that were missing are looked for again, and lags are brought up to date.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// Why a turn did not end as it should.
 pub(crate) enum Halt {
     /// Stop: going on would be wrong.
@@ -93,8 +90,10 @@ pub(crate) struct Session {
     pub(crate) lane: Option<OpenLane>,
     /// Markers that were chosen and are not committed: the same ones are tried again.
     pub(crate) chosen: BTreeMap<usize, (Marker, Arc<ControlSet>)>,
-    /// Slots that had their marker since the last batch: the batch comes before the next one.
+    /// Slots that had a marker while something was pending for them, which is still to be decided.
     pub(crate) marked: BTreeSet<usize>,
+    /// Slots of a batch that was decided and not written: it is decided again under the same marker.
+    pub(crate) again: BTreeSet<usize>,
     /// Receipts that fell due outside a draft.
     pub(crate) owed: Vec<Answer>,
     /// Notice and receipt topics that are missing: nothing is written to them until they are looked for again.
@@ -135,6 +134,7 @@ impl Session {
             lane: None,
             chosen: BTreeMap::new(),
             marked: BTreeSet::new(),
+            again: BTreeSet::new(),
             owed: Vec::new(),
             mute: HashSet::new(),
             absent: BTreeMap::new(),
@@ -161,7 +161,7 @@ impl Session {
     /// Makes slots and inputs what the newest control set names, as far as their topics are there.
     pub(crate) fn refresh(&mut self) -> Result<(), Halt> {
         self.looked = Instant::now();
-        self.mute.clear();
+        self.unmute()?;
         self.absent.clear();
         let control = self.follower.newest().clone();
         for (dataset, contract) in &control.contracts {
@@ -187,6 +187,19 @@ impl Session {
         }
         if self.readable() != before || self.reader.is_none() {
             self.stop_reading();
+        }
+        Ok(())
+    }
+
+    /// What is there by now is written to again.
+    fn unmute(&mut self) -> Result<(), Halt> {
+        for topic in std::mem::take(&mut self.mute) {
+            let of = TopicPartition { topic, partition: Partition(0) };
+            match self.config.log.bounds(&Principal::router(), &of) {
+                Ok(_) => {}
+                Err(ReadError::Denied { .. }) => drop(self.mute.insert(of.topic)),
+                Err(other) => return Err(other.into()),
+            }
         }
         Ok(())
     }
@@ -240,6 +253,8 @@ impl Session {
     pub(crate) fn stop_reading(&mut self) {
         self.reader = None;
         self.pending.clear();
+        self.marked.clear();
+        self.again.clear();
     }
 
     /// Reads inputs into `pending`, waiting up to `wait`. Says whether anything came.
@@ -325,7 +340,7 @@ impl Session {
                     CommitError::Fenced(group) => Halt::fatal(RouterError::Fenced(group)),
                     CommitError::Unclear(_) => Halt::Again(Reason::Recovering(error.to_string())),
                     CommitError::Full(_) => Halt::Wait(Reason::Full),
-                    CommitError::Refused { to, reason } => self.refused(to, reason)?,
+                    CommitError::Refused { to, reason } => self.refused(&to, reason),
                 })
             }
         }
@@ -373,9 +388,9 @@ impl Session {
         });
     }
 
-    /// A record that the log will not take, and nothing else, is put aside, so that the rest goes on: a view is stopped
+    /// What the log will not take, and nothing else, is put aside, so that the rest goes on: a view is stopped
     /// for good, an input or a data partition waits for its topics, an agency's notices wait.
-    fn refused(&mut self, to: TopicPartition, reason: String) -> Result<Halt, Halt> {
+    fn refused(&mut self, to: &TopicPartition, reason: String) -> Halt {
         let why = Reason::Topic(to.topic.clone(), reason.clone());
         tracing::error!(topic = %to, reason, "the log will not take what is written there");
         match &to.topic {
@@ -385,10 +400,9 @@ impl Session {
                     let views = &self.follower.newest().views;
                     views.iter().find(|(_, v)| v.activation.topic() == to.topic).map(|(view, _)| *view)
                 });
-                let Some(view) = view else {
-                    return Err(Halt::fatal(RouterError::Refused { to, reason }));
-                };
-                self.stop_view(view, why.clone());
+                if let Some(view) = view {
+                    self.stop_view(view, why.clone());
+                }
             }
             Topic::Receipt(provider) => {
                 self.hold_inputs(&why, |i| &i.id.provider == provider);
@@ -398,7 +412,7 @@ impl Session {
             Topic::DeadLetter(dataset, provider) => {
                 self.hold_inputs(&why, |i| &i.id.provider == provider && &i.id.dataset == dataset);
             }
-            Topic::In(..) => self.hold_inputs(&why, |i| i.of == to),
+            Topic::In(..) => self.hold_inputs(&why, |i| i.of == *to),
             Topic::Data(dataset) => {
                 let at = self.follower.newest().position;
                 for slot in self.slots.iter_mut().filter(|s| s.dataset() == dataset) {
@@ -409,9 +423,10 @@ impl Session {
             Topic::Notice(_) => {
                 self.mute.insert(to.topic.clone());
             }
-            _ => return Err(Halt::fatal(RouterError::Refused { to, reason })),
+            // What is the bus's own stops everything until it is there again.
+            Topic::Heads | Topic::Control | Topic::Ledger | Topic::Confirm(_) => {}
         }
-        Ok(Halt::Wait(why))
+        Halt::Wait(why)
     }
 
     /// Stops a view's output for good.
@@ -433,7 +448,7 @@ impl Session {
 
     /// Looks again for what was missing, and at lags, now and then.
     pub(crate) fn look_around(&mut self) -> Result<(), Halt> {
-        if self.looked.elapsed() < LOOK_EVERY {
+        if self.looked.elapsed() < self.config.look_every {
             return Ok(());
         }
         self.looked = Instant::now();

@@ -112,11 +112,12 @@ impl Slot {
     }
 
     /// Whether a marker is to be written now. `newest` is the control set to come into force with it, `busy` whether
-    /// there are inputs to decide behind it.
+    /// there are inputs to decide behind it, `marked` whether none was decided since the latest one.
     ///
-    /// Before a batch: when control, the engine or the second has changed. When idle: when control changed something
-    /// for this dataset, or a view's start or end is due.
-    pub fn marker_is_due(&mut self, newest: &ControlSet, now_ms: i64, busy: bool) -> bool {
+    /// Before a batch: when control, the engine or the second has changed; the second counts once a batch, so that a log
+    /// that takes seconds for a commit is not filled with markers. When idle: when control changed something for this
+    /// dataset, or a view's start or end is due.
+    pub fn marker_is_due(&mut self, newest: &ControlSet, now_ms: i64, busy: bool, marked: bool) -> bool {
         if self.broken.as_ref().is_some_and(|(_, at)| *at == newest.position) {
             return false;
         }
@@ -126,7 +127,7 @@ impl Slot {
             return true;
         }
         if busy {
-            return moved || now_ms.saturating_sub(marker.clock_ms) >= MARKER_INTERVAL_MS;
+            return moved || (!marked && now_ms.saturating_sub(marker.clock_ms) >= MARKER_INTERVAL_MS);
         }
         if !moved || self.unconcerned == Some(newest.position) {
             return false;

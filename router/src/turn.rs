@@ -59,17 +59,22 @@ impl Session {
         until.map_or(wait, |until| until.min(wait))
     }
 
+    /// Slots that something is pending for.
+    fn busy(&self) -> BTreeSet<usize> {
+        self.pending.iter().map(|(input, _)| self.inputs[*input].slot).collect()
+    }
+
     /// Slots that are to have a marker now.
     fn due(&mut self, now_ms: i64) -> Vec<usize> {
         let redoing = self.redoing();
         let newest = self.follower.newest().clone();
-        let busy: BTreeSet<usize> = self.pending.iter().map(|(input, _)| self.inputs[*input].slot).collect();
+        let busy = self.busy();
         let mut due = Vec::new();
         for (number, slot) in self.slots.iter_mut().enumerate() {
             // Nothing can have been decided where there was no marker yet.
-            let may = !redoing || slot.engine.marker().is_none();
-            let is_busy = busy.contains(&number);
-            if may && !(is_busy && self.marked.contains(&number)) && slot.marker_is_due(&newest, now_ms, is_busy) {
+            let may = (!redoing || slot.engine.marker().is_none()) && !self.again.contains(&number);
+            let (busy, marked) = (busy.contains(&number), self.marked.contains(&number));
+            if may && slot.marker_is_due(&newest, now_ms, busy, marked) {
                 due.push(number);
             }
         }
@@ -135,9 +140,12 @@ impl Session {
         }
         let (slots, markers) = (draft.slots.clone(), draft.markers);
         self.commit(draft)?;
+        let busy = self.busy();
         for number in slots {
             self.chosen.remove(&number);
-            self.marked.insert(number);
+            if busy.contains(&number) {
+                self.marked.insert(number);
+            }
         }
         if let Some((number, marker, views, cursor)) = lane {
             self.open_lane(number, marker, views, cursor)?;
@@ -187,6 +195,8 @@ impl Session {
             return Err(halt);
         }
         if done {
+            // Filling may have taken long: what is pending is decided under a clock of now.
+            self.marked.clear();
             for view in &lane.views {
                 if let Some(outlet) = self.slots[number].outlets.get_mut(view) {
                     outlet.dirty = true;
@@ -223,8 +233,14 @@ impl Session {
         for number in draft.slots.clone() {
             self.slots[number].emit(&mut draft);
         }
-        self.commit(draft)?;
+        if let Err(halt) = self.commit(draft) {
+            if !self.pending.is_empty() {
+                self.again = taken.iter().map(|(input, _)| self.inputs[*input].slot).collect();
+            }
+            return Err(halt);
+        }
         self.marked.clear();
+        self.again.clear();
         self.pending.drain(..taken.len());
         let redoing = self.redoing();
         for (input, next) in &taken {
