@@ -17,6 +17,8 @@ pub mod new_dataset;
 pub mod plan;
 pub mod reconcile;
 pub mod registry;
+#[cfg(test)]
+mod testing;
 
 pub use apply::{Applied, ApplyError, apply};
 pub use control_log::{AppendError, LoadError, bootstrap, end, load};

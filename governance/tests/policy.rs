@@ -85,7 +85,7 @@ impl<'a> Data<'a> {
 fn value(ty: &Type, variant: u8) -> Avro {
     let n = i32::from(variant);
     match ty {
-        Type::Boolean => Avro::Boolean(variant % 2 == 0),
+        Type::Boolean => Avro::Boolean(variant == 1),
         Type::Int => Avro::Int(n),
         Type::Long => Avro::Long(n.into()),
         Type::Double => Avro::Double(n.into()),
@@ -201,8 +201,11 @@ fn flow(data: &Data<'_>, view: &ViewEntry, path: &str) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// The whole table, and what it was made of: (dataset, class, field, recipient) by cell.
-fn table(set: &ControlSet) -> (String, BTreeMap<(String, String, String, String), String>) {
+/// Cells by dataset, class of rows, field and recipient.
+type Cells = BTreeMap<[String; 4], String>;
+
+/// The whole table, and its cells.
+fn table(set: &ControlSet) -> (String, Cells) {
     let mut out = String::from(
         "# Who sees what\n\nMeasured on everything shipped in `schemas/` and `broker-config/`; a test compares it. `clear`: the value as it is; `masked`: something that depends on the value; `·`: nothing; `no row`: the record is not in the recipient's rows. Rows are told apart by what some filter asks.\n",
     );
@@ -237,7 +240,7 @@ fn table(set: &ControlSet) -> (String, BTreeMap<(String, String, String, String)
                 let row: Vec<String> = recipients.iter().map(cell).collect();
                 for (recipient, cell) in recipients.iter().zip(&row) {
                     cells.insert(
-                        (dataset.to_string(), class.clone(), path.clone(), recipient.to_string()),
+                        [dataset.to_string(), class.clone(), path.clone(), recipient.to_string()],
                         cell.clone(),
                     );
                 }
@@ -290,7 +293,7 @@ fn nothing_is_missing_from_the_table() {
         for recipient in set.agencies.keys() {
             for path in data.leaves() {
                 for (class, _) in &classes {
-                    let cell = (dataset.to_string(), class.clone(), path.clone(), recipient.to_string());
+                    let cell = [dataset.to_string(), class.clone(), path.clone(), recipient.to_string()];
                     assert!(cells.contains_key(&cell), "{cell:?}");
                 }
             }

@@ -205,15 +205,17 @@ impl<'a> Planner<'a> {
         self.changes.push(Change { action, kind, name: name.to_string(), words });
     }
 
-    /// A new bus begins with its genesis and the one schema that belongs to no contract.
+    /// A new bus begins with its genesis and the one schema that belongs to no contract. A crash may have left the
+    /// genesis alone: the schema is then still the first one.
     fn genesis(&mut self) {
-        if self.control.trust.is_some() {
-            return;
+        if self.control.trust.is_none() {
+            self.events.push(ControlEvent::Genesis { trust: Trust::Unsigned });
+            let words = vec!["its control events are unsigned, for ever: for one machine or loopback only".into()];
+            self.say(Action::Create, Kind::Bus, "genesis", words);
+        } else if self.control.schemas.is_empty() {
+            self.say(Action::Change, Kind::Bus, "genesis", vec!["the schema of submissions follows".into()]);
         }
-        self.events.push(ControlEvent::Genesis { trust: Trust::Unsigned });
         self.schema(subjects::SUBMISSION_END.into(), 1, envelope::SUBMISSION_END_SCHEMA);
-        let words = vec!["its control events are unsigned, for ever: for one machine or loopback only".into()];
-        self.say(Action::Create, Kind::Bus, "genesis", words);
     }
 
     /// The id of a schema: the known one of the same text, or the next with an event that gives it.

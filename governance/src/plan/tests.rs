@@ -1,62 +1,24 @@
 //! What a declaration changes, over a control set that each plan is folded into.
 
-use std::path::PathBuf;
-
 use kenh_domain::control::ViewNo;
 use kenh_domain::grant::EndReason;
 
 use super::*;
 use crate::declared::read;
+use crate::testing::{AVSC, Declaration, GRANT};
 
 const YEAR_MS: i64 = 365 * 86_400_000;
 
-const AVSC: &str = r#"{"type":"record","name":"R","fields":[
-  {"name":"Ma","type":"string"},{"name":"Ten","type":"string"},{"name":"Tinh","type":"string"},{"name":"Tuoi","type":"int"}]}"#;
-const CONTRACT: &str = "apiVersion: v3.1.0
-kind: DataContract
-id: thu
-version: 1.0.0
-status: active
-team: {name: A}
-schema:
-  - name: R
-    properties:
-      - {name: Ma, logicalType: string, required: true, primaryKey: true}
-      - {name: Ten, logicalType: string, customProperties: [{property: kenh.pii, value: basic}]}
-      - {name: Tinh, logicalType: string}
-      - {name: Tuoi, logicalType: integer}
-";
-const GRANT: &str = "kind: Grant
-id: g
-recipient: B
-systems: [b-portal]
-dataset: thu
-purpose: To try
-legalBasis: [A law]
-fields: [Ma, Tinh]
-filter: Tinh == '79'
-duration: P12M
-";
-
 /// A declaration on disk and the bus that it was applied to so far.
 struct Bus {
-    folder: tempfile::TempDir,
+    files: Declaration,
     set: ControlSet,
     now: i64,
 }
 
 impl Bus {
     fn new() -> Self {
-        let bus = Self { folder: tempfile::tempdir().unwrap(), set: ControlSet::default(), now: 1_000 };
-        let agency = |n: &str, low: &str| {
-            format!("kind: Agency\nname: {n}\ncode: H01\ntitle: {n}\nsystems: [{low}-portal, {low}-two]\n")
-        };
-        bus.write("a.yaml", &agency("A", "a"));
-        bus.write("b.yaml", &agency("B", "b"));
-        bus.write("thu/contract.yaml", CONTRACT);
-        bus.write("thu/v1.avsc", AVSC);
-        bus.write("g.yaml", GRANT);
-        bus
+        Self { files: Declaration::new(), set: ControlSet::default(), now: 1_000 }
     }
 
     fn applied() -> Self {
@@ -65,23 +27,8 @@ impl Bus {
         bus
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::create_dir_all(self.file(name).parent().unwrap()).unwrap();
-        std::fs::write(self.file(name), text).unwrap();
-    }
-
-    fn edit(&self, name: &str, from: &str, to: &str) {
-        let text = std::fs::read_to_string(self.file(name)).unwrap();
-        assert!(text.contains(from), "{name} has no {from:?}");
-        std::fs::write(self.file(name), text.replacen(from, to, 1)).unwrap();
-    }
-
     fn plan(&self) -> Result<Plan, Vec<Problem>> {
-        let declared = read(&[self.folder.path().to_owned()]).unwrap_or_else(|p| panic!("{p:#?}"));
+        let declared = self.files.read();
         let existing: Vec<TopicSpec> = layout::places(&self.set, self.now).into_values().map(|p| p.spec).collect();
         let existing = if self.set.trust.is_some() { existing } else { Vec::new() };
         plan(&declared, &self.set, &existing, self.now)
@@ -94,7 +41,7 @@ impl Bus {
     }
 
     fn problems(&self) -> Vec<String> {
-        let base = format!("{}/", self.folder.path().display());
+        let base = format!("{}/", self.files.path().display());
         self.plan().expect_err("it was planned").iter().map(|p| p.to_string().replace(&base, "")).collect()
     }
 }
@@ -162,7 +109,7 @@ fn a_second_run_finds_nothing_to_do_however_much_later() {
 fn absence_ends_nothing() {
     let bus = Bus::applied();
     for file in ["g.yaml", "b.yaml"] {
-        std::fs::remove_file(bus.file(file)).unwrap();
+        std::fs::remove_file(bus.files.file(file)).unwrap();
     }
     assert!(bus.plan().unwrap().is_empty());
 }
@@ -177,7 +124,7 @@ fn other_words_renew_and_leave_the_view_as_it_is() {
     ] {
         let mut bus = Bus::applied();
         bus.now = 50_000;
-        bus.edit("g.yaml", from, to);
+        bus.files.edit("g.yaml", from, to);
         let plan = bus.apply();
         assert_eq!(events(&plan), ["renewal 1 by g"], "{to}");
         assert!(lines(&plan)[0].contains(word), "{:?}", lines(&plan));
@@ -189,7 +136,7 @@ fn other_words_renew_and_leave_the_view_as_it_is() {
 fn a_duration_counts_from_the_activation() {
     let mut bus = Bus::applied();
     bus.now = YEAR_MS / 4;
-    bus.edit("g.yaml", "P12M", "P180D");
+    bus.files.edit("g.yaml", "P12M", "P180D");
     bus.apply();
     assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, 1_000 + 180 * 86_400_000);
 }
@@ -197,7 +144,7 @@ fn a_duration_counts_from_the_activation() {
 #[test]
 fn spaces_in_a_filter_are_no_other_shape() {
     let mut bus = Bus::applied();
-    bus.edit("g.yaml", "Tinh == '79'", "(Tinh=='79')");
+    bus.files.edit("g.yaml", "Tinh == '79'", "(Tinh=='79')");
     assert_eq!(events(&bus.apply()), ["renewal 1 by g"]);
 }
 
@@ -205,7 +152,7 @@ fn spaces_in_a_filter_are_no_other_shape() {
 fn wider_is_filled_beside_the_first() {
     for (from, to) in [("[Ma, Tinh]", "[Ma, Tinh, Tuoi]"), ("filter: Tinh == '79'\n", "")] {
         let mut bus = Bus::applied();
-        bus.edit("g.yaml", from, to);
+        bus.files.edit("g.yaml", from, to);
         let plan = bus.apply();
         let last = events(&plan).pop().unwrap();
         assert_eq!(last, "grant g as 2 view.B.thu.main.2", "{to:?}");
@@ -226,7 +173,7 @@ fn narrower_ends_the_first_before_the_second_starts() {
         ("duration", "key: pseudonym\nduration"),
     ] {
         let mut bus = Bus::applied();
-        bus.edit("g.yaml", from, to);
+        bus.files.edit("g.yaml", from, to);
         let events = events(&bus.apply());
         assert_eq!(events.first().unwrap(), "end 1 Superseded", "{to}");
         assert_eq!(events.last().unwrap(), "grant g as 2 view.B.thu.main.2", "{to}");
@@ -236,10 +183,10 @@ fn narrower_ends_the_first_before_the_second_starts() {
 #[test]
 fn narrowing_while_a_wider_edition_fills_ends_both() {
     let mut bus = Bus::applied();
-    bus.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Tuoi]");
+    bus.files.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Tuoi]");
     bus.apply();
-    bus.edit("g.yaml", "[Ma, Tinh, Tuoi]", "[Ma, {path: Tinh, mask: {last: 1}}]");
-    bus.edit("g.yaml", "filter: Tinh == '79'\n", "");
+    bus.files.edit("g.yaml", "[Ma, Tinh, Tuoi]", "[Ma, {path: Tinh, mask: {last: 1}}]");
+    bus.files.edit("g.yaml", "filter: Tinh == '79'\n", "");
     let events = events(&bus.apply());
     assert_eq!(events[..2], ["end 1 Superseded", "end 2 Superseded"]);
     assert_eq!(events.last().unwrap(), "grant g as 3 view.B.thu.main.3");
@@ -248,9 +195,9 @@ fn narrowing_while_a_wider_edition_fills_ends_both() {
 #[test]
 fn a_system_struck_off_is_struck_off_every_edition() {
     let mut bus = Bus::applied();
-    bus.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Tuoi]");
+    bus.files.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Tuoi]");
     bus.apply();
-    bus.edit("g.yaml", "[b-portal]", "[b-two]");
+    bus.files.edit("g.yaml", "[b-portal]", "[b-two]");
     assert_eq!(events(&bus.apply()), ["renewal 1 by g", "renewal 2 by g"]);
     let first = &bus.set.views[&ViewNo(1)].activation.grant;
     assert_eq!(first.fields.len(), 2, "the first edition keeps its shape");
@@ -260,12 +207,12 @@ fn a_system_struck_off_is_struck_off_every_edition() {
 #[test]
 fn an_ended_grant_ends_once_and_its_id_is_never_used_again() {
     let mut bus = Bus::applied();
-    bus.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
+    bus.files.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
     assert_eq!(events(&bus.apply()), ["end 1 Ended"]);
     assert!(bus.plan().unwrap().is_empty());
-    bus.edit("g.yaml", "state: ended", "state: active");
+    bus.files.edit("g.yaml", "state: ended", "state: active");
     assert!(bus.problems()[0].starts_with("g.yaml:3:5: grant g has ended, and its id is never used again"));
-    bus.edit("g.yaml", "id: g", "id: g2");
+    bus.files.edit("g.yaml", "id: g", "id: g2");
     assert_eq!(events(&bus.apply()), ["grant g2 as 2 view.B.thu.main.2"]);
 }
 
@@ -273,25 +220,25 @@ fn an_ended_grant_ends_once_and_its_id_is_never_used_again() {
 fn a_grant_may_take_over_the_view_of_one_that_ends() {
     let mut bus = Bus::applied();
     bus.now = YEAR_MS / 2;
-    bus.write("h.yaml", &GRANT.replace("id: g", "id: h"));
+    bus.files.write("h.yaml", &GRANT.replace("id: g", "id: h"));
     assert!(bus.problems()[0].contains("grants g and h both make view B.thu.main"));
-    std::fs::remove_file(bus.file("g.yaml")).unwrap();
+    std::fs::remove_file(bus.files.file("g.yaml")).unwrap();
     assert!(bus.problems()[0].contains("view B.thu.main is held by grant g"));
-    bus.write("g.yaml", &GRANT.replace("kind: Grant", "kind: Grant\nstate: ended"));
+    bus.files.write("g.yaml", &GRANT.replace("kind: Grant", "kind: Grant\nstate: ended"));
     let plan = bus.apply();
     assert_eq!(events(&plan), ["renewal 1 by h"], "same shape, same topic");
     assert!(bus.set.views[&ViewNo(1)].activation.ends_ms > YEAR_MS + YEAR_MS / 4, "it counts from now");
     assert!(bus.plan().unwrap().is_empty());
-    bus.write("g.yaml", GRANT);
-    std::fs::remove_file(bus.file("h.yaml")).unwrap();
+    bus.files.write("g.yaml", GRANT);
+    std::fs::remove_file(bus.files.file("h.yaml")).unwrap();
     assert!(bus.problems()[0].contains("another took its place"));
 }
 
 #[test]
 fn with_another_shape_the_view_of_the_one_that_ends_is_not_taken_over() {
     let mut bus = Bus::applied();
-    bus.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
-    bus.write("h.yaml", &GRANT.replace("id: g", "id: h").replace("[Ma, Tinh]", "[Ma, Tinh, Tuoi]"));
+    bus.files.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
+    bus.files.write("h.yaml", &GRANT.replace("id: g", "id: h").replace("[Ma, Tinh]", "[Ma, Tinh, Tuoi]"));
     let events = events(&bus.apply());
     assert_eq!(events.first().unwrap(), "end 1 Ended");
     assert_eq!(events.last().unwrap(), "grant h as 2 view.B.thu.main.2");
@@ -304,14 +251,14 @@ fn a_revoked_grant_must_be_declared_ended() {
     let record = ControlRecord { format: FORMAT, at_ms: 0, event, signatures: vec![] };
     bus.set.apply(Position(99), &serde_json::to_vec(&record).unwrap()).unwrap();
     assert!(bus.problems()[0].contains("write `state: ended`"));
-    bus.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
+    bus.files.edit("g.yaml", "kind: Grant", "kind: Grant\nstate: ended");
     assert!(bus.plan().unwrap().is_empty());
 }
 
 #[test]
 fn equal_shapes_share_a_schema_id() {
     let mut bus = Bus::applied();
-    bus.write(
+    bus.files.write(
         "h.yaml",
         &GRANT.replace("id: g", "id: h").replace("recipient: B", "recipient: A").replace("b-portal", "a-portal"),
     );
@@ -322,9 +269,9 @@ fn equal_shapes_share_a_schema_id() {
 #[test]
 fn a_new_schema_version_changes_no_view() {
     let mut bus = Bus::applied();
-    bus.write("thu/v2.avsc", &AVSC.replace("]}", r#",{"name":"Moi","type":["null","string"],"default":null}]}"#));
-    bus.edit("thu/contract.yaml", "1.0.0", "1.1.0");
-    bus.edit(
+    bus.files.write("thu/v2.avsc", &AVSC.replace("]}", r#",{"name":"Moi","type":["null","string"],"default":null}]}"#));
+    bus.files.edit("thu/contract.yaml", "1.0.0", "1.1.0");
+    bus.files.edit(
         "thu/contract.yaml",
         "      - {name: Tuoi",
         "      - {name: Moi, logicalType: string}\n      - {name: Tuoi",
@@ -388,7 +335,7 @@ fn every_refusal_names_the_place() {
     let mut wrong = Vec::new();
     for (file, from, to, expected) in table {
         let bus = Bus::applied();
-        bus.edit(file, from, to);
+        bus.files.edit(file, from, to);
         let problems = bus.problems();
         if !problems.iter().any(|p| p.starts_with(expected)) {
             wrong.push(format!("{from:?} → {to:?}\nwanted {expected}\ngot {problems:#?}"));
@@ -400,9 +347,9 @@ fn every_refusal_names_the_place() {
 #[test]
 fn a_schema_version_that_does_not_fit_is_refused() {
     let bus = Bus::applied();
-    bus.write("thu/v2.avsc", &AVSC.replace("\"int\"", "\"string\""));
-    bus.edit("thu/contract.yaml", "integer", "string");
-    bus.edit("thu/contract.yaml", "1.0.0", "1.1.0");
+    bus.files.write("thu/v2.avsc", &AVSC.replace("\"int\"", "\"string\""));
+    bus.files.edit("thu/contract.yaml", "integer", "string");
+    bus.files.edit("thu/contract.yaml", "1.0.0", "1.1.0");
     let problems = bus.problems();
     assert!(
         problems[0].starts_with("thu/contract.yaml:13:9: v2.avsc does not fit v1.avsc: type-changed: field Tuoi"),
@@ -414,8 +361,8 @@ fn a_schema_version_that_does_not_fit_is_refused() {
 fn a_schema_version_that_breaks_a_grant_in_force_is_refused() {
     let bus = Bus::applied();
     // Null where the granted field has none: readable by Avro's rules, but the view's schema is fixed.
-    bus.write("thu/v2.avsc", &AVSC.replace(r#""Tinh","type":"string""#, r#""Tinh","type":["null","string"]"#));
-    bus.edit("thu/contract.yaml", "1.0.0", "1.1.0");
+    bus.files.write("thu/v2.avsc", &AVSC.replace(r#""Tinh","type":"string""#, r#""Tinh","type":["null","string"]"#));
+    bus.files.edit("thu/contract.yaml", "1.0.0", "1.1.0");
     let problems = bus.problems();
     assert!(
         problems.iter().any(|p| p.starts_with("thu/contract.yaml:4:10: this version breaks a grant in force: ")),
@@ -426,8 +373,8 @@ fn a_schema_version_that_breaks_a_grant_in_force_is_refused() {
 #[test]
 fn a_system_that_a_grant_in_force_names_cannot_go() {
     let bus = Bus::applied();
-    std::fs::remove_file(bus.file("g.yaml")).unwrap();
-    bus.edit("b.yaml", "[b-portal, b-two]", "[b-two]");
+    std::fs::remove_file(bus.files.file("g.yaml")).unwrap();
+    bus.files.edit("b.yaml", "[b-portal, b-two]", "[b-two]");
     assert!(bus.problems()[0].starts_with("b.yaml:5:10: grant g names system b-portal, which is gone from here"));
 }
 
@@ -436,7 +383,7 @@ fn filters_that_no_index_helps_are_few() {
     let bus = Bus::new();
     for i in 0..9 {
         let grant = GRANT.replace("id: g", &format!("id: s{i}\nview: s{i}")).replace("Tinh == '79'", "Tinh != '79'");
-        bus.write(&format!("s{i}.yaml"), &grant);
+        bus.files.write(&format!("s{i}.yaml"), &grant);
     }
     let problems = bus.problems();
     assert_eq!(problems.len(), 1);
@@ -446,7 +393,7 @@ fn filters_that_no_index_helps_are_few() {
 #[test]
 fn a_topic_that_is_missing_is_made_and_one_of_other_partitions_refused() {
     let bus = Bus::applied();
-    let declared = read(&[bus.folder.path().to_owned()]).unwrap();
+    let declared = bus.files.read();
     let mut existing: Vec<TopicSpec> = layout::places(&bus.set, bus.now).into_values().map(|p| p.spec).collect();
     let data = existing.iter().position(|s| s.topic.to_string() == "data.thu").unwrap();
     existing[data].partitions = 3;

@@ -16,6 +16,10 @@
 
 mod card;
 mod follow;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
