@@ -315,7 +315,7 @@ impl<'a> Gather<'a> {
         }
         let edition = snapshot.info().card.edition;
         let step = u32::try_from(step).unwrap_or(u32::MAX);
-        let next = self.stopped.then(|| Cursor { edition, step, key: self.last });
+        let next = self.stopped.then_some(Cursor { edition, step, key: self.last });
         Ok(Page { rows: self.rows, next, as_of: AsOf::of(snapshot.info()) })
     }
 }

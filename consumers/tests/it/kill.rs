@@ -1,0 +1,152 @@
+//! kill -9 of a process that applies, swaps and discards as fast as it can.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use bytes::Bytes;
+use kenh_consumers::store::{Batch, Counters, Generation, Progress, ViewStore};
+use kenh_domain::filter::Atom;
+use kenh_domain::log::Position;
+
+use crate::stores::Open;
+use crate::support::{card, row, rows_of};
+
+const STORE: &str = "KENH_TEST_KILLED_STORE";
+const DIR: &str = "KENH_TEST_KILLED_DIR";
+const KEYS: u64 = 40;
+/// Batches after which a new generation takes over.
+const SWAP_EVERY: u64 = 5;
+const ROUNDS: u64 = 12;
+
+/// Batch `n` writes `n` to most keys and deletes the others, which differ from batch to batch.
+fn batch(n: u64) -> Batch {
+    let mut batch = Batch::default();
+    for key in 0..KEYS {
+        let name = format!("k{key}");
+        let value = ((key + n) % 3 != 0).then(|| row(&name, Some("79"), n.try_into().unwrap()));
+        batch.push(name.into(), value);
+    }
+    batch
+}
+
+/// Positions: the last batch, and the first one of the generation.
+fn progress(n: u64, base: u64) -> Progress {
+    Progress { positions: vec![Position(n), Position(base)], reached: vec![None, None], seen_ms: 0 }
+}
+
+/// What a generation holds that began at `base` and has applied up to `n`.
+fn expected(base: u64, n: u64) -> (Counters, Vec<(Bytes, Bytes)>) {
+    let mut counters = Counters::default();
+    let mut rows: BTreeMap<Bytes, Bytes> = BTreeMap::new();
+    for n in base..=n {
+        let batch = batch(n);
+        let before: Vec<_> = batch.keys().map(|key| rows.get(key).map(Bytes::len)).collect();
+        counters = batch.count(counters, before);
+        for (key, value) in batch.changes() {
+            match value {
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
+            };
+        }
+    }
+    (counters, rows.into_iter().collect())
+}
+
+/// Looks at what is left and gives the last batch that is there.
+fn check(store: &dyn ViewStore) -> (Option<Generation>, u64) {
+    let generations = store.generations().unwrap();
+    assert!(generations.len() <= 2, "a discarded generation is still there");
+    let mut shown = None;
+    let mut last = 0;
+    for info in generations {
+        let snapshot = store.snapshot(info.generation).unwrap();
+        let (n, base) = (info.progress.positions[0].0, info.progress.positions[1].0);
+        if n < base {
+            // Begun, nothing applied yet.
+            assert!(!info.published);
+            assert_eq!((info.counters, rows_of(&*snapshot)), (Counters::default(), Vec::new()));
+            continue;
+        }
+        let (counters, rows) = expected(base, n);
+        assert_eq!(info.counters, counters, "batch {n}");
+        assert_eq!(rows_of(&*snapshot), rows, "batch {n}");
+        let mut indexed = 0;
+        let mut count = |_: &[u8], _: &[u8]| {
+            indexed += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        snapshot.find("So", &Atom::Int(n.try_into().unwrap()), None, &mut count).unwrap();
+        assert_eq!(indexed, counters.rows, "batch {n}");
+        if info.published {
+            shown = Some(info.generation);
+        }
+        last = last.max(n);
+    }
+    (shown, last)
+}
+
+/// Goes on from what is there until it is killed; says each batch when it has been applied.
+fn work(store: &dyn ViewStore) {
+    let (shown, last) = check(store);
+    let leftovers = store.generations().unwrap().into_iter().filter(|info| Some(info.generation) != shown);
+    leftovers.for_each(|info| store.discard(info.generation).unwrap());
+    let mut current = shown;
+    let mut base = last + 1;
+    if let Some(shown) = shown {
+        base = store.snapshot(shown).unwrap().info().progress.positions[1].0;
+    }
+    let resumed = shown.map_or(last, |shown| store.snapshot(shown).unwrap().info().progress.positions[0].0);
+    let mut out = std::io::stdout();
+    for n in resumed + 1.. {
+        let generation = match current {
+            Some(generation) if n % SWAP_EVERY != 0 => generation,
+            _ => {
+                base = n;
+                store.begin(&card(1, 2), &["So".to_owned()], &progress(n - 1, n)).unwrap()
+            }
+        };
+        store.apply(generation, &batch(n), &progress(n, base)).unwrap();
+        if current != Some(generation) {
+            store.publish(generation).unwrap();
+            current = Some(generation);
+        }
+        writeln!(out, "applied {n}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+#[test]
+#[ignore = "is run, and killed, by the tests of the stores"]
+fn killed() {
+    let (Ok(store), Ok(dir)) = (std::env::var(STORE), std::env::var(DIR)) else { return };
+    let open: Open = if store == "sled" { crate::stores::sled } else { crate::stores::fjall };
+    work(&*open(&PathBuf::from(dir)).unwrap());
+}
+
+pub fn kill_9_leaves_whole_steps_only(name: &str, open: Open) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "kill::killed", "--ignored", "--nocapture"])
+            .env(STORE, name)
+            .env(DIR, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Killed after a number of batches that differs from round to round, in the middle of the next one.
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let said = lines.filter_map(|line| line.rsplit_once("applied ").map(|(_, n)| n.parse::<u64>().unwrap()));
+        let said = said.take(1 + (round * 7 % 11) as usize).last();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let said = said.expect("the child applied nothing");
+        assert!(said > last || round == 0, "round {round} got no further");
+        let (shown, held) = check(&*open(dir.path()).unwrap());
+        assert!(shown.is_some());
+        assert!(held >= said, "round {round}: batch {said} was applied, and {held} is the last one there");
+        last = held;
+    }
+}
