@@ -16,7 +16,7 @@ use kenh_domain::admit::Rules;
 use kenh_domain::envelope;
 use kenh_domain::limits::{MAX_CONTAINER_BLOCK_BYTES, MAX_CONTROL_BYTES};
 use kenh_domain::rule::{Rejection, Rule};
-use kenh_domain::schema::{Record, Schema};
+use kenh_domain::schema::{Record, Schema, Type};
 use kenh_domain::wire::SchemaId;
 
 use super::{Items, SourceError};
@@ -181,12 +181,12 @@ impl Writer {
         let print = schema.fingerprint();
         for (id, own) in rules.schemas().iter().rev() {
             let into = Arc::clone(own.record());
-            if own.fingerprint() == print {
+            if own.fingerprint() == print || alike(own.record(), schema.record()) {
                 // The same bytes; logical types are the contract's.
                 return Ok(Self { schema: own.clone(), id: *id, into, resolve: None, envelope: None });
             }
             let wrapped = envelope::schema(own.text()).ok().and_then(|text| Schema::parse(&text).ok());
-            if let Some(wrapped) = wrapped.filter(|w| w.fingerprint() == print) {
+            if let Some(wrapped) = wrapped.filter(|w| w.fingerprint() == print || alike(w.record(), schema.record())) {
                 return Ok(Self { schema: wrapped, id: *id, into, resolve: None, envelope: Some(own.clone()) });
             }
         }
@@ -231,12 +231,30 @@ impl Writer {
             .read_value(&mut &*body)
             .map_err(|_| failed("a value cannot be read as the contract's newest schema has it"))?;
         let mut out = Vec::with_capacity(body.len());
-        if encode::avro(&kenh_domain::schema::Type::Record(Arc::clone(&self.into)), &value, &mut out) {
+        if encode::avro(&Type::Record(Arc::clone(&self.into)), &value, &mut out) {
             Ok(out)
         } else {
             Err(failed("a value has another type than the contract's schema says"))
         }
     }
+}
+
+/// Whether two records have the same bytes for the same values: by structure and field names, whatever their types are
+/// called. Some writers lose the namespace of a type inside another, and with it the fingerprint.
+fn alike(a: &Record, b: &Record) -> bool {
+    fn ty(a: &Type, b: &Type) -> bool {
+        match (a, b) {
+            (Type::Record(a), Type::Record(b)) => alike(a, b),
+            (Type::Enum(a), Type::Enum(b)) => a.symbols == b.symbols,
+            (Type::Fixed(a), Type::Fixed(b)) => a.size == b.size,
+            (Type::Array(a), Type::Array(b)) | (Type::Map(a), Type::Map(b)) => ty(a, b),
+            (Type::Nullable(a, first), Type::Nullable(b, other)) => first == other && ty(a, b),
+            (Type::Union(a), Type::Union(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| ty(a, b)),
+            (a, b) => a == b,
+        }
+    }
+    a.fields.len() == b.fields.len()
+        && a.fields.iter().zip(&b.fields).all(|(a, b)| a.name == b.name && ty(&a.ty, &b.ty))
 }
 
 struct Head {
