@@ -3,23 +3,21 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use super::{App, refuse};
+use super::App;
+use super::refusal::{Code, refuse};
 
 pub async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(token_of);
     if !shown.is_some_and(|shown| same(&shown, &app.token)) {
-        let mut response = refuse(
-            StatusCode::UNAUTHORIZED,
-            "unauthorised",
-            "show the token that lies in node.json in the node's data directory",
-        );
+        let mut response =
+            refuse(Code::Unauthorised, "show the token that lies in node.json in the node's data directory");
         response
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic realm=\"kenh\""));

@@ -13,6 +13,7 @@
 
 mod auth;
 mod health;
+mod refusal;
 mod registry;
 mod views;
 
@@ -28,6 +29,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use kenh_domain::log::Log;
 use tokio::sync::oneshot;
+
+use refusal::{Code, refuse};
 
 use crate::node::remote;
 use crate::node::run::{Copies, InForce, Roles};
@@ -73,11 +76,6 @@ pub fn routes(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// A refusal as JSON: a stable code, a sentence, and what to do.
-pub fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
-    (status, axum::Json(serde_json::json!({ "error": code, "message": message }))).into_response()
-}
-
 async fn log_call(State(app): State<Arc<App>>, axum::Json(call): axum::Json<remote::Call>) -> Response {
     blocking(move || axum::Json(remote::serve(&*app.log, call)).into_response()).await
 }
@@ -88,11 +86,7 @@ pub async fn blocking(work: impl FnOnce() -> Response + Send + 'static) -> Respo
         Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "a request handler failed");
-            refuse(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "this request failed inside; the node's log says more",
-            )
+            refuse(Code::Internal, "this request failed inside; the node's log says more")
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use kenh_governance::registry::Registry;
 
-use super::{App, blocking, refuse, typed};
+use super::refusal::{Code, refuse};
+use super::{App, blocking, typed};
 
 /// Confluent's media type of the registry's answers.
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
@@ -18,7 +19,7 @@ const MAX_QUESTION_BYTES: usize = 1 << 20;
 
 pub async fn handle(State(app): State<Arc<App>>, method: Method, uri: Uri, body: Bytes) -> Response {
     if body.len() > MAX_QUESTION_BYTES {
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "a question to the registry holds at most 1 MiB");
+        return refuse(Code::TooLarge, "a question to the registry holds at most 1 MiB");
     }
     let control = app.control.get();
     blocking(move || {

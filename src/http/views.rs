@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use kenh_consumers::copy::{AsOf, Copy, CopyError, Cursor, Format, MAX_PAGE, Page, Row};
 use kenh_consumers::store::CopyId;
@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{App, blocking, refuse};
+use super::refusal::{Code, refuse};
+use super::{App, blocking};
 
 /// Cursors that are remembered; the oldest is forgotten first.
 const MAX_TICKETS: usize = 10_000;
@@ -84,11 +85,11 @@ type Of = Path<(String, String)>;
 
 /// Unknown and not kept here look the same.
 fn unknown() -> Response {
-    refuse(StatusCode::NOT_FOUND, "no-such-copy", "this node keeps no such copy; kenh status lists those it keeps")
+    refuse(Code::NoSuchCopy, "this node keeps no such copy; kenh status lists those it keeps")
 }
 
 fn bad(message: &str) -> Response {
-    refuse(StatusCode::BAD_REQUEST, "bad-request", message)
+    refuse(Code::BadRequest, message)
 }
 
 /// The copy that a path and a view name, if this node keeps it.
@@ -102,18 +103,12 @@ fn find(app: &App, (agency, dataset): &(String, String), view: Option<View>) -> 
 fn failed(error: &CopyError) -> Response {
     match error {
         CopyError::None(_) => unknown(),
-        CopyError::Filter(e) => refuse(StatusCode::UNPROCESSABLE_ENTITY, "bad-filter", &e.to_string()),
-        CopyError::Replaced { .. } => {
-            refuse(StatusCode::GONE, "cursor-gone", "the copy was replaced; start without `after`")
-        }
+        CopyError::Filter(e) => refuse(Code::BadFilter, &e.to_string()),
+        CopyError::Replaced { .. } => refuse(Code::CursorGone, "the copy was replaced; start without `after`"),
         CopyError::TooMany(_) => bad(&error.to_string()),
         CopyError::Store(_) | CopyError::Row(_) => {
             tracing::error!(error = crate::commands::chain(error), "a copy cannot be read");
-            refuse(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "copy-unreadable",
-                "this copy cannot be read; kenh doctor says more",
-            )
+            refuse(Code::CopyUnreadable, "this copy cannot be read; kenh doctor says more")
         }
     }
 }
@@ -154,7 +149,7 @@ fn page(app: &App, agency: &Agency, id: &CopyId, page: Page) -> Response {
 fn cursor(app: &App, after: Option<&str>) -> Result<Option<Cursor>, Box<Response>> {
     let Some(ticket) = after else { return Ok(None) };
     let gone = "`after` is not a ticket that this node still knows; start without it";
-    app.tickets.find(ticket).map(Some).ok_or_else(|| Box::new(refuse(StatusCode::GONE, "cursor-gone", gone)))
+    app.tickets.find(ticket).map(Some).ok_or_else(|| Box::new(refuse(Code::CursorGone, gone)))
 }
 
 pub async fn list(State(app): State<Arc<App>>, Path(of): Of, Query(ask): Query<Paging>) -> Response {
@@ -244,8 +239,7 @@ pub async fn export(State(app): State<Arc<App>>, Path(of): Of, Query(ask): Query
             Err(error) => {
                 tracing::warn!(error = crate::commands::chain(&error), "an export was not finished");
                 refuse(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "export-unfinished",
+                    Code::ExportUnfinished,
                     "the export was not finished; over 256 MiB, page through the view or stop the node and export from \
                      its directory",
                 )
