@@ -306,10 +306,9 @@ impl Kind {
         Ok(match self {
             Self::Text | Self::Date(None) => Json::Text(Cow::Borrowed(text)),
             Self::Number { decimal_comma } => {
-                let number = if *decimal_comma {
-                    Cow::Owned(text.replace('.', "").replace(',', "."))
-                } else {
-                    Cow::Borrowed(text)
+                let number = match decimal_comma {
+                    true => plain_number(text).map_or(Cow::Borrowed(""), Cow::Owned),
+                    false => Cow::Borrowed(text),
                 };
                 // What is no number stays a text, which the encoder refuses by the field's type.
                 if json::is_number(&number) { Json::Number(number) } else { Json::Text(Cow::Borrowed(text)) }
@@ -338,6 +337,24 @@ impl Kind {
                 .map_err(|r| if r.rule == Rule::Truncated { Rejection { rule: Rule::Malformed, ..r } } else { r })?,
         })
     }
+}
+
+/// A number with a decimal comma as JSON writes it. Points stand between thousands and nowhere else: where one does not,
+/// the column has decimal points after all, and taking them out would make another number.
+fn plain_number(text: &str) -> Option<String> {
+    let (whole, fraction) = text.split_once(',').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    let mut groups = digits.split('.');
+    let first = groups.next()?;
+    let mut rest = groups.peekable();
+    if rest.peek().is_some() && (first.is_empty() || first.len() > 3 || rest.any(|group| group.len() != 3)) {
+        return None;
+    }
+    let whole = whole.replace('.', "");
+    Some(match fraction {
+        Some(fraction) => format!("{whole}.{fraction}"),
+        None => whole,
+    })
 }
 
 /// The same, borrowing from nothing.
@@ -486,4 +503,24 @@ fn fill<R: Read>(input: &mut BufReader<R>) -> io::Result<&[u8]> {
         }
     }
     Ok(input.buffer())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_comma_makes_no_other_number() {
+        fn read(text: &str) -> Option<Json<'_>> {
+            Kind::Number { decimal_comma: true }.value(text).ok()
+        }
+        for (text, number) in
+            [("3,04", "3.04"), ("1.234.567,5", "1234567.5"), ("-1.234", "-1234"), ("1234567", "1234567"), ("0", "0")]
+        {
+            assert_eq!(read(text), Some(Json::Number(number.into())), "{text}");
+        }
+        for text in ["3.04", "1234.567", "1.2345", "1,2,3", "1,234.5", ".123", "1..234", "", "-", ",5", "1,"] {
+            assert_eq!(read(text), Some(Json::Text(text.into())), "{text:?} was taken");
+        }
+    }
 }
