@@ -1,7 +1,8 @@
 //! Cursors: where a page ended, as text that is opaque to whoever carries it.
 //!
 //! Format 1, base64url of: byte 1, the edition (u32, big-endian), the number of the index value (u32, big-endian; 0 where
-//! no index is used), the record key of the last row. A cursor holds a record key: it travels in a body, not in a URL,
+//! no index is used), and, unless the page ended before the first row of that value, byte 1 and the record key of the last
+//! row. A cursor holds a record key: it travels in a body, not in a URL,
 //! wherever the data is personal (invariant 7).
 
 use base64::Engine as _;
@@ -17,7 +18,8 @@ const HEAD: usize = 9;
 pub struct Cursor {
     pub(super) edition: Edition,
     pub(super) step: u32,
-    pub(super) key: Vec<u8>,
+    /// None: before the first row of the step.
+    pub(super) key: Option<Vec<u8>>,
 }
 
 /// A text that is no cursor of this release.
@@ -29,15 +31,19 @@ impl std::str::FromStr for Cursor {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        if text.len() > (HEAD + MAX_KEY_BYTES) * 2 {
+        if text.len() > (HEAD + 1 + MAX_KEY_BYTES) * 2 {
             return Err(CursorError);
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
         match bytes.as_slice() {
-            [FORMAT, a, b, c, d, e, f, g, h, key @ ..] => Ok(Self {
+            [FORMAT, a, b, c, d, e, f, g, h, rest @ ..] => Ok(Self {
                 edition: Edition(u32::from_be_bytes([*a, *b, *c, *d])),
                 step: u32::from_be_bytes([*e, *f, *g, *h]),
-                key: key.to_vec(),
+                key: match rest {
+                    [] => None,
+                    [1, key @ ..] => Some(key.to_vec()),
+                    _ => return Err(CursorError),
+                },
             }),
             _ => Err(CursorError),
         }
@@ -46,11 +52,14 @@ impl std::str::FromStr for Cursor {
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut bytes = Vec::with_capacity(HEAD + self.key.len());
+        let mut bytes = Vec::new();
         bytes.push(FORMAT);
         bytes.extend_from_slice(&self.edition.0.to_be_bytes());
         bytes.extend_from_slice(&self.step.to_be_bytes());
-        bytes.extend_from_slice(&self.key);
+        if let Some(key) = &self.key {
+            bytes.push(1);
+            bytes.extend_from_slice(key);
+        }
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }
@@ -67,11 +76,15 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_its_text_and_other_texts_are_refused() {
-        let cursor = Cursor { edition: Edition(3), step: 1, key: b"k".to_vec() };
         // Format 1, as it stays.
-        assert_eq!(cursor.to_string(), "AQAAAAMAAAABaw");
-        assert_eq!("AQAAAAMAAAABaw".parse::<Cursor>(), Ok(cursor));
-        for bad in ["", "AgAAAAMAAAABaw", "AQ", "#", &"A".repeat(4000)] {
+        let formats =
+            [(Some(b"k".to_vec()), "AQAAAAMAAAABAWs"), (Some(vec![]), "AQAAAAMAAAABAQ"), (None, "AQAAAAMAAAAB")];
+        for (key, text) in formats {
+            let cursor = Cursor { edition: Edition(3), step: 1, key };
+            assert_eq!(cursor.to_string(), text);
+            assert_eq!(text.parse::<Cursor>(), Ok(cursor));
+        }
+        for bad in ["", "AgAAAAMAAAABAWs", "AQAAAAMAAAABAms", "AQ", "#", &"A".repeat(4000)] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError), "{bad} was taken");
         }
     }

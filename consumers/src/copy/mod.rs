@@ -172,7 +172,8 @@ impl Copy {
         self.with_snapshot(|snapshot, form| {
             let mut gather = Gather::new(form, None, limit);
             check(after, snapshot)?;
-            snapshot.scan(after.map(|cursor| cursor.key.as_slice()), &mut |key, value| gather.visit(key, value))?;
+            snapshot
+                .scan(after.and_then(|cursor| cursor.key.as_deref()), &mut |key, value| gather.visit(key, value))?;
             gather.finish(snapshot, 0)
         })
     }
@@ -195,7 +196,9 @@ impl Copy {
                     let mut step = first;
                     for (i, value) in values.iter().enumerate().skip(first) {
                         step = i;
-                        let behind = after.filter(|_| i == first).map(|cursor| cursor.key.as_slice());
+                        let behind = after.filter(|_| i == first).and_then(|cursor| cursor.key.as_deref());
+                        // Each value starts with its own first key.
+                        gather.last = behind.map(<[u8]>::to_vec);
                         snapshot.find(&path, value, behind, &mut |key, row| gather.visit(key, row))?;
                         if gather.stopped {
                             break;
@@ -204,7 +207,7 @@ impl Copy {
                     gather.finish(snapshot, step)
                 }
                 None => {
-                    let behind = after.map(|cursor| cursor.key.as_slice());
+                    let behind = after.and_then(|cursor| cursor.key.as_deref());
                     snapshot.scan(behind, &mut |key, row| gather.visit(key, row))?;
                     gather.finish(snapshot, 0)
                 }
@@ -265,7 +268,8 @@ struct Gather<'a> {
     limit: usize,
     rows: Vec<Row>,
     looked_at: usize,
-    last: Vec<u8>,
+    /// The last key looked at.
+    last: Option<Vec<u8>>,
     stopped: bool,
     failure: Option<RowError>,
     spans: Spans,
@@ -274,7 +278,7 @@ struct Gather<'a> {
 impl<'a> Gather<'a> {
     fn new(form: &'a Form, filter: Option<&'a Filter>, limit: usize) -> Self {
         let limit = limit.clamp(1, MAX_PAGE);
-        let (rows, last, spans) = (Vec::new(), Vec::new(), Spans::new());
+        let (rows, last, spans) = (Vec::new(), None, Spans::new());
         Self { form, filter, limit, rows, looked_at: 0, last, stopped: false, failure: None, spans }
     }
 
@@ -285,8 +289,9 @@ impl<'a> Gather<'a> {
             return ControlFlow::Break(());
         }
         self.looked_at += 1;
-        self.last.clear();
-        self.last.extend_from_slice(key);
+        let last = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
         match self.holds(value) {
             Ok(false) => {}
             Ok(true) => {

@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kenh_domain::log::StorageError;
@@ -15,6 +16,10 @@ use super::{StoreError, Visit};
 
 /// Bytes that sled may keep in memory.
 const CACHE_BYTES: u64 = 64 << 20;
+
+/// How long a directory may still be locked after a store on it was dropped in this process: threads of sled let go of
+/// it a little later.
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 /// A store of copies in sled.
 pub type SledStore = KvStore<Sled>;
@@ -33,11 +38,20 @@ impl SledStore {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         // Every batch is flushed by itself; the timer would only flush nothing.
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let db = config.open().map_err(|error| match &error {
-            // sled says so in words only.
-            sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => StoreError::InUse(error.into()),
-            _ => StoreError::Storage { doing: "be opened", source: error.into() },
-        })?;
+        let deadline = Instant::now() + LETTING_GO;
+        let db = loop {
+            match config.open() {
+                Ok(db) => break db,
+                // sled says so in words only.
+                Err(sled::Error::Io(io)) if io.to_string().contains("could not acquire lock") => {
+                    if Instant::now() >= deadline {
+                        return Err(StoreError::InUse(io.into()));
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => return Err(StoreError::Storage { doing: "be opened", source: error.into() }),
+            }
+        };
         Self::new(Sled { db, turn: RwLock::new(()) })
     }
 }

@@ -293,6 +293,8 @@ impl Subscriber {
             }
             tracing::info!(agency = %self.config.agency, copy = %id.0, edition = %id.1, rows = note.rows, "copy purged");
         }
+        // That it can no longer be read is as it should be.
+        self.refused.remove(&id);
         let confirmation = confirm::of(&self.config.agency, &id, now_ms, Claim::Purged { rows: note.rows });
         match confirm::send(&*self.config.log, &self.config.principal, &confirmation) {
             Ok(()) => {
@@ -334,34 +336,36 @@ impl Subscriber {
 
     /// Reads what is new for the notices and every generation that is to be read.
     fn read(&mut self, now_ms: i64, wait: Duration) -> Result<Vec<(Source, Record)>, SubscribeError> {
-        let wanted: Vec<Generation> = self
-            .feeds
-            .iter()
-            .flatten()
-            .filter(|(_, feed)| self.to_be_read(feed, now_ms))
-            .map(|(generation, _)| *generation)
-            .collect();
-        if self.reader.as_ref().is_some_and(|open| open.generations() != wanted) {
-            self.reader = None;
-        }
-        if self.reader.is_none() && !self.open_reader(&wanted, now_ms)? {
-            return Ok(Vec::new());
-        }
-        let Some(open) = &mut self.reader else { return Ok(Vec::new()) };
-        match open.reader.poll(MAX_BATCH_RECORDS, MAX_BATCH_BYTES, wait) {
-            Ok(records) => {
-                let of = |record: Record| Some((*open.sources.get(record.source)?, record));
-                Ok(records.into_iter().filter_map(of).collect())
-            }
-            Err(error) => {
+        // What turns out not to be readable is not wanted the next time round, so that this ends.
+        loop {
+            let wanted: Vec<Generation> = self
+                .feeds
+                .iter()
+                .flatten()
+                .filter(|(_, feed)| self.to_be_read(feed, now_ms))
+                .map(|(generation, _)| *generation)
+                .collect();
+            if self.reader.as_ref().is_some_and(|open| open.generations() != wanted) {
                 self.reader = None;
-                self.lost(error, now_ms)?;
-                Ok(Vec::new())
+            }
+            if self.reader.is_none() && !self.open_reader(&wanted, now_ms)? {
+                continue;
+            }
+            let Some(open) = &mut self.reader else { return Ok(Vec::new()) };
+            match open.reader.poll(MAX_BATCH_RECORDS, MAX_BATCH_BYTES, wait) {
+                Ok(records) => {
+                    let of = |record: Record| Some((*open.sources.get(record.source)?, record));
+                    return Ok(records.into_iter().filter_map(of).collect());
+                }
+                Err(error) => {
+                    self.reader = None;
+                    self.lost(error, now_ms)?;
+                }
             }
         }
     }
 
-    /// Opens a reader; false where a view could not be read and the next turn is to go on without it.
+    /// Opens a reader; false where a view could not be read, which is then not wanted any more.
     fn open_reader(&mut self, wanted: &[Generation], now_ms: i64) -> Result<bool, SubscribeError> {
         let (log, principal) = (self.config.log.clone(), self.config.principal.clone());
         let notices = TopicPartition::new(Topic::Notice(self.config.agency.clone()), 0);
@@ -418,6 +422,9 @@ impl Subscriber {
             .filter(of_topic)
             .map(|(generation, feed)| (*generation, feed.edition()))
             .collect();
+        if lost.is_empty() {
+            return Err(self.read_failed(error));
+        }
         for (generation, id) in lost {
             if gone {
                 self.spent.insert(generation);

@@ -25,7 +25,7 @@ fn batch(n: u64) -> Batch {
     let mut batch = Batch::default();
     for key in 0..KEYS {
         let name = format!("k{key}");
-        let value = ((key + n) % 3 != 0).then(|| row(&name, Some("79"), n.try_into().unwrap()));
+        let value = (!(key + n).is_multiple_of(3)).then(|| row(&name, Some("79"), n.try_into().unwrap()));
         batch.push(name.into(), value);
     }
     batch
