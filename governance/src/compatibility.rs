@@ -6,9 +6,13 @@
 //! is not asked for, because no reader of the bus reads a provider's schema: a view's schema is fixed by its grant, and
 //! the router compiles every grant against every version (`plan` refuses a version for which that cannot be done).
 //!
-//! `apache-avro` decides by the Avro specification ("Schema Resolution"); on top of it stand two rules of ours, and the
-//! words in which a refusal is told: a logical type never changes (Avro would let a date become a time stamp), and
-//! aliases are not followed (a renamed field is another field to every grant that names it).
+//! `apache-avro` decides by the Avro specification ("Schema Resolution"); on top of it stand three rules of ours, and
+//! the words in which a refusal is told: a logical type never changes (Avro would let a date become a time stamp), bytes
+//! never become a string (not all bytes are text), and aliases are not followed (a renamed field is another field to every
+//! grant that names it).
+
+#[cfg(test)]
+mod oracle;
 
 use std::fmt;
 

@@ -138,6 +138,21 @@ fn a_new_log_gets_its_unsigned_genesis_first() {
 }
 
 #[test]
+fn topics_and_their_lists_stand_before_the_events_that_put_them_to_use() {
+    let bus = Bus { files: Declaration::new(), log: MemoryLog::new() };
+    let steps = Steps::of(&bus.log);
+    applied(&bus.files, &*steps, NOW).unwrap();
+    let made = steps.made();
+    let at = |what: &str| made.iter().position(|m| m == what).unwrap_or_else(|| panic!("no {what:?} in {made:#?}"));
+    let events = at("write kenh.control");
+    for name in ["data.thu", "in.thu.A", "view.B.thu.main.1", "notice.B"] {
+        assert!(at(&format!("make {name}")) < events, "{name}");
+    }
+    assert!(at("access view.B.thu.main.1 1") < events);
+    assert_eq!(made.iter().filter(|m| m.starts_with("write")).count(), 1, "events go in one flush");
+}
+
+#[test]
 fn a_second_apply_finds_nothing_to_do() {
     let bus = Bus::new();
     let (topics, position) = (bus.log.topics().unwrap(), bus.decided());

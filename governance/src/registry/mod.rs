@@ -3,7 +3,8 @@
 //!
 //! Source: Confluent's documentation, "Schema Registry API Reference", for paths, bodies and error codes. What differs,
 //! and why: schemas come into force through contracts and grants, so that every call that would change something is
-//! refused with a reason (403 for a new schema, with the way to propose one; 405 for deletions and settings). A POST of
+//! refused with a reason (403 for a new schema, with the way to propose one; 409 for one that cannot follow those before
+//! it; 405 for deletions and settings). A POST of
 //! a schema that is released already answers its id, as Confluent's clients expect when they produce.
 
 mod answer;
@@ -198,6 +199,18 @@ impl<'a> Registry<'a> {
         if let Some((_, id)) = known {
             return Ok(json!({ "id": id }));
         }
+        // What could not be released either way is told so: a proposal of it would be refused.
+        if let Some(subject) = self.subjects.get(name) {
+            let reasons = self.reasons(&subject.versions, &asked)?;
+            if !reasons.is_empty() {
+                let message = format!(
+                    "Schema being registered is incompatible with an earlier schema for subject \"{}\": {}",
+                    answer::short(name),
+                    reasons.join("; ")
+                );
+                return Err(Refusal::new(409, 409, message));
+            }
+        }
         Err(Refusal::new(
             403,
             40301,
@@ -210,17 +223,23 @@ impl<'a> Registry<'a> {
         ))
     }
 
+    /// Why a schema cannot read what was written in these versions.
+    fn reasons(&self, versions: &[(u32, SchemaId)], asked: &Schema) -> Result<Vec<String>, Refusal> {
+        let mut out = Vec::new();
+        for (version, id) in versions {
+            let reasons = compatibility::reasons(&self.parsed(*id)?, asked);
+            out.extend(reasons.into_iter().map(|r| format!("version {version}: {r}")));
+        }
+        Ok(out)
+    }
+
     fn compatible(&self, name: &str, version: Option<&str>, raw_query: &str, body: &[u8]) -> Result<Value, Refusal> {
         let against = match version {
             Some(version) => vec![self.find(name, version)?],
             None => self.subject(name)?.versions.clone(),
         };
         let asked = answer::schema(body)?;
-        let mut messages = Vec::new();
-        for (version, id) in against {
-            let reasons = compatibility::reasons(&self.parsed(id)?, &asked);
-            messages.extend(reasons.into_iter().map(|r| format!("version {version}: {r}")));
-        }
+        let messages = self.reasons(&against, &asked)?;
         let mut answer = json!({ "is_compatible": messages.is_empty() });
         if query(raw_query, "verbose").as_deref() == Some("true") {
             answer["messages"] = messages.into();

@@ -176,10 +176,19 @@ fn a_schema_is_looked_up_by_what_it_says_and_not_by_its_spaces() {
 #[test]
 fn a_released_schema_answers_its_id_and_any_other_how_to_propose_it() {
     assert_eq!(post("/subjects/thu-value/versions", V2), (200, json!({ "id": 4 })));
-    let (status, body) = post("/subjects/thu-value/versions", SEEN);
+    let next = V2.replace(r#""default":null}"#, r#""default":null},{"name":"X","type":"int","default":0}"#);
+    let (status, body) = post("/subjects/thu-value/versions", &next);
     assert_eq!((status, &body["error_code"]), (403, &json!(40301)));
     assert!(body["message"].as_str().unwrap().contains("kenh apply"));
     assert_eq!(code(post("/subjects/nobody/versions", V1)), (403, 40301));
+    let (status, body) = post("/subjects/thu-value/versions", SEEN);
+    assert_eq!((status, &body["error_code"]), (409, &json!(409)));
+    let message = body["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("Schema being registered is incompatible with an earlier schema for subject"),
+        "{message}"
+    );
+    assert!(message.contains("version 1: name-changed"), "{message}");
     assert_eq!(code(post("/subjects/thu-value/versions", "{}")), (422, 42201));
 }
 
