@@ -24,6 +24,7 @@ use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command, New};
 use commands::Failure;
 use config::Config;
+use node::run::RoleSet;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -69,7 +70,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         .map_err(|e| Failure::Usage(commands::chain(&e)))?;
     match cli.command {
         Command::Demo(demo) => commands::demo::run(&demo, &mut config, output),
-        Command::Up => commands::up::run(&config),
+        Command::Up => commands::up::run(RoleSet::ALL, &config),
         Command::Status => commands::status::run(&config, output),
         Command::Apply(apply) => commands::apply::run(&apply, &config, output),
         Command::Check(check) => commands::produce::check(&check, &config, output),

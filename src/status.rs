@@ -164,12 +164,20 @@ impl CopyStatus {
 impl Status {
     /// Puts together what the roles say of themselves.
     #[must_use]
-    pub fn new(control: &ControlSet, router: &Snapshot, copies: &[(Agency, subscriber::Stats)], now_ms: i64) -> Self {
+    pub fn new(
+        control: &ControlSet,
+        router: Option<&Snapshot>,
+        copies: &[(Agency, subscriber::Stats)],
+        now_ms: i64,
+    ) -> Self {
         let name = |view: kenh_domain::control::ViewNo| {
             control.views.get(&view).map_or_else(|| format!("view {}", view.0), |v| v.activation.topic().to_string())
         };
         let mut not_ready = Vec::new();
-        if router.claims == 0 {
+        let elsewhere = Snapshot::default();
+        let here = router.is_some();
+        let router = router.unwrap_or(&elsewhere);
+        if here && router.claims == 0 {
             not_ready.push("the router has not claimed its group yet".to_owned());
         }
         if let Some(reason) = &router.waiting {

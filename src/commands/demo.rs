@@ -28,7 +28,7 @@ use crate::cli::{Demo, Output};
 use crate::config::{self, Config};
 use crate::http::Server;
 use crate::node::Node;
-use crate::node::run::{Roles, system_of};
+use crate::node::run::{RoleSet, Roles, system_of};
 use crate::output;
 use crate::output::thousands;
 use crate::status::CopyStatus;
@@ -75,7 +75,7 @@ pub fn run(demo: &Demo, config: &mut Config, output: Output) -> Result<(), Failu
     let set = declare(&node, &paths, output)?;
     config.copies =
         recipients(&set).into_iter().map(|agency| config::Copy { agency, system: None, store: demo.store }).collect();
-    let roles = Roles::start(&node, &config.copies)?;
+    let roles = Roles::start(&node, RoleSet::ALL, &config.copies)?;
     let server = if demo.once { None } else { Some(Server::start(&node, &roles, config.listen)?) };
     let ran = show(&node, &roles, &set, (&reform, &people), output);
     let result = ran.and_then(|counts| {
@@ -254,7 +254,7 @@ fn await_copies(roles: &Roles, set: &ControlSet, what: &str) -> Result<(), Failu
     let target = roles.control.get().position.max(set.position);
     let mut seen = (Vec::new(), Instant::now());
     loop {
-        let router = roles.router.snapshot();
+        let router = roles.router.as_ref().map(|stats| stats.snapshot()).unwrap_or_default();
         let idle = router.inputs.iter().all(|i| i.lag() == 0)
             && !router.data.is_empty()
             && router.data.iter().all(|d| d.control >= target)

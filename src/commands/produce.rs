@@ -21,7 +21,7 @@ use serde_json::json;
 use super::Failure;
 use crate::cli::{Check, Format, Output, Produce, Source};
 use crate::config::Config;
-use crate::node::run::{Roles, system_of};
+use crate::node::run::{RoleSet, Roles, system_of};
 use crate::node::{Node, Reach};
 use crate::output;
 use crate::output::thousands;
@@ -186,7 +186,7 @@ pub fn run(produce: &Produce, config: &Config, output: Output) -> Result<(), Fai
     let reach = Node::reach(config)?;
     // Where nobody runs the bus, we do, until our receipts are in.
     let roles = match &reach {
-        Reach::Local(node) => Some(Roles::start(node, &[])?),
+        Reach::Local(node) => Some(Roles::start(node, RoleSet::BUS, &[])?),
         Reach::Remote(..) => None,
     };
     let done = submit(produce, &*reach.log(), output);

@@ -9,7 +9,7 @@ use kenh_consumers::subscriber::{self, CopyState, Subscriber};
 use super::Failure;
 use crate::cli::{Output, Subscribe};
 use crate::config::Config;
-use crate::node::run::{Roles, open_store, system_of};
+use crate::node::run::{RoleSet, Roles, open_store, system_of};
 use crate::node::{Node, Reach, signal};
 use crate::output;
 use crate::output::thousands;
@@ -26,7 +26,7 @@ pub fn run(subscribe: &Subscribe, config: &Config, output: Output) -> Result<(),
     let reach = Node::reach(config)?;
     // Where nobody runs the bus, we do: cards and positions are written by its roles.
     let roles = match &reach {
-        Reach::Local(node) => Some(Roles::start(node, &[])?),
+        Reach::Local(node) => Some(Roles::start(node, RoleSet::BUS, &[])?),
         Reach::Remote(..) => None,
     };
     let kept = keep(subscribe, config, &reach, output);

@@ -1,18 +1,18 @@
-//! `kenh up`: all roles until SIGTERM or Ctrl-C.
+//! `kenh up`, `route`, `control`, `serve`: roles until SIGTERM or Ctrl-C.
 
 use kenh_domain::control::Trust;
 
 use super::Failure;
 use crate::config::Config;
 use crate::http::Server;
-use crate::node::run::Roles;
+use crate::node::run::{RoleSet, Roles};
 use crate::node::{Node, signal};
 use crate::output;
 
-/// `kenh up`
-pub fn run(config: &Config) -> Result<(), Failure> {
+/// Runs roles and serves HTTP.
+pub fn run(which: RoleSet, config: &Config) -> Result<(), Failure> {
     let node = Node::open(config)?;
-    let roles = Roles::start(&node, &config.copies)?;
+    let roles = Roles::start(&node, which, &config.copies)?;
     warn_unsigned(&roles);
     let server = Server::start(&node, &roles, config.listen)?;
     output::note(format_args!("kenh serves {} on http://{}", node.dir.display(), server.address()));

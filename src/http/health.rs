@@ -37,7 +37,8 @@ impl App {
     /// The node's status now.
     pub fn status(&self) -> Status {
         let copies: Vec<_> = self.copies.iter().map(|(agency, copy)| (agency.clone(), copy.stats())).collect();
-        Status::new(&self.control.get(), &self.router.snapshot(), &copies, now_ms())
+        let router = self.router.as_ref().map(|stats| stats.snapshot());
+        Status::new(&self.control.get(), router.as_ref(), &copies, now_ms())
     }
 }
 
@@ -120,7 +121,7 @@ mod tests {
     fn every_metric_is_written_and_documented() {
         let docs = include_str!("../../docs/metrics.md");
         let control = kenh_domain::control::ControlSet::default();
-        let text = exposition(&Status::new(&control, &kenh_router::Snapshot::default(), &[], 0));
+        let text = exposition(&Status::new(&control, Some(&kenh_router::Snapshot::default()), &[], 0));
         for (name, kind, help) in METRICS {
             assert!(text.contains(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")), "{name} is not written");
             assert!(docs.contains(name) && docs.contains(help), "docs/metrics.md lacks {name}");
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn a_node_without_a_claim_is_not_ready() {
         let control = kenh_domain::control::ControlSet::default();
-        let text = exposition(&Status::new(&control, &kenh_router::Snapshot::default(), &[], 0));
+        let text = exposition(&Status::new(&control, Some(&kenh_router::Snapshot::default()), &[], 0));
         assert!(text.contains("\nkenh_ready 0\n"), "{text}");
     }
 }

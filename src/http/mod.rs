@@ -49,8 +49,8 @@ pub struct App {
     pub control: InForce,
     /// The copies this node keeps.
     pub copies: Arc<Copies>,
-    /// What the router counts.
-    pub router: Arc<kenh_router::Stats>,
+    /// What the router counts; none where it runs elsewhere.
+    pub router: Option<Arc<kenh_router::Stats>>,
     /// Cursors of pages that were answered.
     pub tickets: views::Tickets,
 }

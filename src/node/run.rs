@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use kenh_consumers::store::ViewStore;
 use kenh_consumers::subscriber::{self, Subscriber};
 use kenh_domain::control::ControlSet;
-use kenh_domain::log::Log;
+use kenh_domain::log::{Log, TopicPartition};
 use kenh_domain::names::{Agency, Group, Principal};
+use kenh_domain::topic::Topic;
 use kenh_governance::Control;
 use kenh_router::Router;
 
@@ -25,6 +26,8 @@ use crate::time::now_ms;
 
 /// How often the control role looks at the log.
 const CONTROL_EVERY: Duration = Duration::from_millis(100);
+/// How often a process without the control role looks at the control log.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// How long the control role waits after a turn that failed.
 const CONTROL_BACKOFF: Duration = Duration::from_secs(2);
 /// How often the log is compacted and cut to its retention.
@@ -98,12 +101,36 @@ pub fn system_of(set: &ControlSet, agency: &Agency, named: Option<&Principal>) -
 
 type Thread = (&'static str, JoinHandle<Result<(), Failure>>);
 
+/// Which roles a process runs. On the embedded log one process runs all of them; on Kafka they may be apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoleSet {
+    /// Admit and route.
+    pub router: bool,
+    /// Keep topics, access lists and view cards as decided.
+    pub control: bool,
+    /// Keep the copies that the configuration names.
+    pub copies: bool,
+}
+
+impl RoleSet {
+    /// All of them: `kenh up`.
+    pub const ALL: Self = Self { router: true, control: true, copies: true };
+    /// What a bus needs to answer a provider: `kenh produce` on a directory that nobody runs.
+    pub const BUS: Self = Self { copies: false, ..Self::ALL };
+    /// `kenh route`
+    pub const ROUTE: Self = Self { router: true, control: false, copies: false };
+    /// `kenh control`
+    pub const CONTROL: Self = Self { router: false, control: true, copies: false };
+    /// `kenh serve`
+    pub const SERVE: Self = Self { router: false, control: false, copies: true };
+}
+
 /// The roles of a node while they run.
 pub struct Roles {
     stop: Arc<AtomicBool>,
     threads: Vec<Thread>,
-    /// What the router counts.
-    pub router: Arc<kenh_router::Stats>,
+    /// What the router counts; none where it runs elsewhere.
+    pub router: Option<Arc<kenh_router::Stats>>,
     /// The control set as last seen by the control role.
     pub control: InForce,
     /// The copies.
@@ -111,40 +138,42 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// Starts router and control on a node, and a subscriber for each copy.
+    /// Starts roles on a node. Without the control role, the control log is followed all the same.
     ///
     /// # Errors
     /// When a role cannot start; none runs then.
-    pub fn start(node: &Node, copies: &[config::Copy]) -> Result<Self, Failure> {
+    pub fn start(node: &Node, which: RoleSet, copies: &[config::Copy]) -> Result<Self, Failure> {
         kenh_governance::bootstrap(&*node.log)?;
         let set = kenh_governance::load(&*node.log)?;
         let mut subscribers = Vec::new();
-        for copy in copies {
+        for copy in copies.iter().filter(|_| which.copies) {
             let system = system_of(&set, &copy.agency, copy.system.as_ref())?;
             let store = open_store(&node.copies_dir(&copy.agency), copy.store)?;
             let config =
                 subscriber::Config::new(node.log.clone(), copy.agency.clone(), system, store.clone(), Arc::new(now_ms));
             subscribers.push((copy.agency.clone(), store, Subscriber::open(config)?));
         }
-        let group = Group::new(GROUP)?;
-        let clock: kenh_router::Clock = Arc::new(now_ms);
-        let mut config = kenh_router::Config::new(node.log.clone(), group, node.master.clone(), clock);
-        config.state_dir = Some(node.state_dir());
-        let router = Router::open(config)?;
+        let router = if which.router { Some(open_router(node)?) } else { None };
 
         let mut roles = Self {
             stop: Arc::default(),
             threads: Vec::new(),
-            router: router.stats(),
+            router: router.as_ref().map(Router::stats),
             control: InForce::default(),
             copies: Arc::default(),
         };
         roles.control.set(Arc::new(set));
-        let mut kept = Copies::new();
-        roles.spawn("router", move |stop| run_router(router, stop))?;
-        let control = Control::new(node.log.clone(), node.master.clone());
+        if let Some(mut router) = router {
+            roles.spawn("router", move |stop| Ok(router.run(stop)?))?;
+        }
         let (in_force, log) = (roles.control.clone(), node.log.clone());
-        roles.spawn("control", move |stop| run_control(control, &*log, &in_force, stop))?;
+        if which.control {
+            let control = Control::new(node.log.clone(), node.master.clone());
+            roles.spawn("control", move |stop| run_control(control, &*log, &in_force, stop))?;
+        } else {
+            roles.spawn("follower", move |stop| follow_control(&*log, &in_force, stop))?;
+        }
+        let mut kept = Copies::new();
         for (agency, store, mut subscriber) in subscribers {
             kept.insert(agency, Copy { store, stats: subscriber.stats() });
             roles.spawn("subscriber", move |stop| {
@@ -184,10 +213,10 @@ impl Roles {
     ///
     /// # Errors
     /// The first failure of a role.
-    pub fn stop(self) -> Result<(), Failure> {
+    pub fn stop(mut self) -> Result<(), Failure> {
         self.stop.store(true, Ordering::Relaxed);
         let mut first = Ok(());
-        for (name, thread) in self.threads {
+        for (name, thread) in std::mem::take(&mut self.threads) {
             let ended = thread.join().unwrap_or_else(|_| Err(Failure::because(format!("the {name} role panicked"))));
             if first.is_ok() {
                 first = ended;
@@ -197,8 +226,39 @@ impl Roles {
     }
 }
 
-fn run_router(mut router: Router, stop: &AtomicBool) -> Result<(), Failure> {
-    Ok(router.run(stop)?)
+impl Drop for Roles {
+    fn drop(&mut self) {
+        // Where starting broke off in the middle: what runs already must not go on by itself.
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn open_router(node: &Node) -> Result<Router, Failure> {
+    let group = Group::new(GROUP)?;
+    let clock: kenh_router::Clock = Arc::new(now_ms);
+    let mut config = kenh_router::Config::new(node.log.clone(), group, node.master.clone(), clock);
+    config.state_dir = Some(node.state_dir());
+    Ok(Router::open(config)?)
+}
+
+/// Keeps the control set of a process without the control role up to date.
+fn follow_control(log: &dyn Log, in_force: &InForce, stop: &AtomicBool) -> Result<(), Failure> {
+    let of = TopicPartition::new(Topic::Control, 0);
+    let mut seen = None;
+    while !stop.load(Ordering::Relaxed) {
+        let read = log.bounds(&Principal::control(), &of).map_err(Failure::from).and_then(|bounds| {
+            if seen != Some(bounds.end) {
+                in_force.set(Arc::new(kenh_governance::load(log)?));
+                seen = Some(bounds.end);
+            }
+            Ok(())
+        });
+        if let Err(Failure::Failed(error)) = read {
+            tracing::warn!(error = chain(&*error), "control log not read; trying again");
+        }
+        nap(FOLLOW_EVERY, stop);
+    }
+    Ok(())
 }
 
 fn run_control(mut control: Control, log: &dyn Log, in_force: &InForce, stop: &AtomicBool) -> Result<(), Failure> {
