@@ -7,7 +7,7 @@
 //!   and submission are given anew.
 //! - *Bare*: anything else is the record itself.
 //!
-//! A dataset whose record has a field called `SuKien`, `DuLieu` or `TrangThaiDuLieu` keeps its bare records bare.
+//! A dataset whose record itself has a field called like one of these keeps its bare records bare.
 //!
 //! `IdBanGhi` is the record key as text (an array for a composite key). It is needed for a CANCEL whose record does not
 //! have the key fields; wherever the key fields are there as well, both must agree. Nothing else of a CANCEL's record
@@ -70,7 +70,7 @@ impl<'r> Into<'r> {
             return self.national(inner);
         }
         let marks = |word: &str| members.iter().any(|(n, _)| n.eq_ignore_ascii_case(word)) && !self.has(word);
-        if marks("TrangThaiDuLieu") {
+        if marks("TrangThaiDuLieu") || marks("DuLieuTiepNhan") {
             return self.national(members);
         }
         let exact = |word: &str| members.iter().any(|(n, _)| n == word) && !self.has(word);
@@ -78,29 +78,6 @@ impl<'r> Into<'r> {
             return self.flat(members);
         }
         self.bare(&Json::Object(members))
-    }
-
-    /// The change that `value` says, which is an envelope: national, or flat.
-    ///
-    /// # Errors
-    /// Every rule by which it cannot be read, at least one.
-    pub fn enveloped(&self, value: Json<'_>) -> Result<Change, Vec<Rejection>> {
-        let Json::Object(mut members) = value else {
-            return Err(vec![
-                Rejection::record(Rule::WrongType).with(format!("an envelope is an object, not {}", value.kind())),
-            ]);
-        };
-        if let [(name, Json::Object(_))] = members.as_slice()
-            && name.eq_ignore_ascii_case("Root")
-            && let Some((_, Json::Object(inner))) = members.pop()
-        {
-            members = inner;
-        }
-        let any = |word: &str| members.iter().any(|(n, _)| n.eq_ignore_ascii_case(word));
-        if !any("TrangThaiDuLieu") && !any("DuLieuTiepNhan") && members.iter().any(|(n, _)| n == "SuKien") {
-            return self.flat(members);
-        }
-        self.national(members)
     }
 
     fn has(&self, field: &str) -> bool {

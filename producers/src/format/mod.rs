@@ -29,12 +29,12 @@ pub enum Format {
     Csv,
     /// An Avro object container file of records or envelopes.
     Avro,
-    /// The national envelope as JSON: single, a batch, or several one after the other.
+    /// JSON documents: the national envelope single or in a batch, several one after the other; bare records too.
     Envelope,
 }
 
 impl Format {
-    /// The format that a file's ending names: `.jsonl` and `.ndjson`, `.csv`, `.avro`, `.json` (the national envelope).
+    /// The format that a file's ending names: `.jsonl` and `.ndjson`, `.csv`, `.avro`, `.json` (documents).
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();

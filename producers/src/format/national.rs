@@ -1,5 +1,6 @@
 //! The national envelope as JSON: `{"Root": {…}}`, a batch `{"DanhSach": {"Root": [{…}, …]}}`, the content of a `Root` by
-//! itself, an array of any of these, and several such documents one after the other.
+//! itself, an array of any of these, and several such documents one after the other. Flat envelopes and bare records are
+//! taken in the same places (see [`super::envelope`]), so that one record in a file by itself can be checked.
 //!
 //! A batch may be larger than memory: it is cut into its elements as it comes, and each is read by itself, so that one
 //! bad element costs nothing but itself. Names are taken in any case.
@@ -52,7 +53,7 @@ pub fn element(into: &Into<'_>, text: &[u8]) -> Result<Change, Vec<Rejection>> {
         let rule = if rejection.rule == Rule::Truncated { Rule::Malformed } else { rejection.rule };
         vec![Rejection { rule, ..rejection }]
     })?;
-    into.enveloped(value)
+    into.change(value)
 }
 
 /// What was cut off the input.

@@ -76,6 +76,24 @@ fn a_record_that_breaks_a_rule_is_rejected_and_the_others_go_on() {
     assert_eq!(only_bad(&results, 1), ("check-digit", "MST".into()));
 }
 
+/// Other writers put the size of a block before it, or an array into several blocks: the same record all the same.
+#[test]
+fn another_way_of_writing_an_array_is_the_same_record() {
+    let json = checked(Format::Jsonl, GOOD.replace('\n', "").as_bytes()).remove(0).unwrap();
+    let plain = record(&json);
+    let head = written(SCHEMA, Codec::Null, vec![]);
+    let sync = &head[head.len() - 16..];
+    // "12/NQ": one block of one item, then the end.
+    let array = [&[2, 10][..], b"12/NQ", &[0]].concat();
+    assert!(plain.ends_with(&array));
+    let sized = [&plain[..plain.len() - array.len()], &[1, 12, 10], b"12/NQ", &[0]].concat();
+    let mut block = Vec::new();
+    kenh_domain::schema::put_long(1, &mut block);
+    kenh_domain::schema::put_long(sized.len().try_into().unwrap(), &mut block);
+    let results = checked(Format::Avro, &[&head[..], &block, &sized, sync].concat());
+    assert_eq!(results, [Ok(json)]);
+}
+
 #[test]
 fn another_writer_schema_is_resolved_to_the_newest() {
     // An int where the contract has it, fields in another order, most of them missing, one more than the contract has.

@@ -120,6 +120,17 @@ fn files_of_the_envelope_are_nobodys_field() {
     assert_eq!(only_bad(&checked(Format::Envelope, some.as_bytes()), 0), ("unknown-field", "PhanPhoi".into()));
 }
 
+#[test]
+fn a_document_may_be_a_bare_record() {
+    let json = one(Format::Jsonl, &GOOD.replace('\n', ""));
+    assert_eq!(one(Format::Envelope, GOOD), json);
+    assert_eq!(one(Format::Envelope, &format!("[{GOOD}]")), json);
+    // Half of an envelope is not a bare record.
+    let half = format!(r#"{{"DuLieuTiepNhan":{GOOD}}}"#);
+    assert_eq!(only_bad(&checked(Format::Envelope, half.as_bytes()), 0), ("required", "SuKien".into()));
+    assert_eq!(only_bad(&checked(Format::Jsonl, half.replace('\n', "").as_bytes()), 0).0, "required");
+}
+
 /// Every way of putting two envelopes into one input.
 #[test]
 fn documents_and_batches() {

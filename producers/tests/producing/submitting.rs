@@ -20,8 +20,8 @@ use kenh_domain::rule::{Lang, Rejection, Rule};
 use kenh_domain::schema::Spans;
 use kenh_domain::topic::{Partition, Topic};
 use kenh_producers::{
-    Checker, Format, Options, Outcome, Patience, ProduceError, Progress, Report, Submission, SubmitError, Target, open,
-    produce,
+    Checker, Format, Options, Outcome, Patience, ProduceError, Progress, Report, Submission, SubmitError, Target,
+    check, open, produce,
 };
 use kenh_testkit::{FlushFault, MemoryLog, builders};
 
@@ -428,6 +428,76 @@ fn the_fast_path_speaks_no_json_and_counts_alike() {
     assert!(submission.wait(&mut |_| ()).unwrap());
     let answered = submission.settle::<SubmitError>(&mut |_| panic!("nothing was rejected")).unwrap();
     assert_eq!((answered.counts, answered.unanswered), (counts(n, 0, 0, 0), 0));
+}
+
+#[test]
+fn an_answer_of_a_newer_release_is_not_guessed_at() {
+    let log = log();
+    let receipt = format!(
+        r#"{{"format":{},"submission":"s","dataset":"ho-so","partition":0,"counts":{{"admitted":1,"repeated":0,"stale":0,
+        "rejected":0}},"up_to":1,"end":true}}"#,
+        FORMAT + 1
+    );
+    let text = line(1, "Tên", "3");
+    let answered = AtomicBool::new(false);
+    let mut progress = |p: &Progress| {
+        if p.finished && !answered.swap(true, Ordering::Relaxed) {
+            let mut writer = log.writer(&Principal::router());
+            writer.write(vec![builders::record(&receipts(), 0, "s", &receipt)]).unwrap();
+            writer.flush().unwrap();
+        }
+    };
+    let refused = Run::of(&*log, "s", &text, &mut progress).go(&rules()).unwrap_err();
+    assert!(matches!(refused, ProduceError::Submit(SubmitError::Answer { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_source_that_breaks_off_has_submitted_what_came_before() {
+    struct Breaking(std::io::Cursor<Vec<u8>>);
+    impl std::io::Read for Breaking {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.read(out)? {
+                0 => Err(std::io::Error::other("the cable is out")),
+                n => Ok(n),
+            }
+        }
+    }
+    let (log, rules) = (log(), rules());
+    let _router = Router::start(&log);
+    let text: String = (0..10).map(|i| line(i, "Tên", "3")).collect();
+    let mut items =
+        open(Format::Jsonl, Box::new(Breaking(std::io::Cursor::new(text.into_bytes()))), &rules, None).unwrap();
+    let mut checker = Checker::new(&rules, agency("G01"), DEFAULTS);
+    let options = Options { principal: builders::system("G01"), submission: "s".into(), patience: patience() };
+    let mut last = Progress::default();
+    let broken = produce(&*log, &mut *items, &mut checker, options, &|| CLOCK, None, &mut |p| last = *p).unwrap_err();
+    assert!(matches!(broken, ProduceError::Source(_)));
+    assert_eq!((last.read, last.answered, last.finished), (10, 10, true));
+}
+
+#[test]
+fn a_check_sends_nothing_and_tells_everything() {
+    let (log, rules) = (log(), rules());
+    let text = format!("{}{}{}", line(1, "Tên", "3"), line(2, "", "\"ba\""), line(3, "", "3"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.jsonl");
+    let mut report = Report::create(&path).unwrap();
+    let mut items = open(Format::Jsonl, Box::new(std::io::Cursor::new(text.into_bytes())), &rules, None).unwrap();
+    let mut checker = Checker::new(&rules, agency("G01"), DEFAULTS);
+    let mut seen = 0;
+    let checked = check(&mut *items, &mut checker, CLOCK, Some(&mut report), &mut |c| seen = c.read).unwrap();
+    assert_eq!((checked.read, checked.good, checked.rejected, seen), (3, 1, 2, 3));
+    let told: Vec<_> =
+        checked.listed.first.iter().map(|r| (r.number, r.line, r.rule.as_str(), r.field.as_str())).collect();
+    // What cannot be encoded has no body whose rules could be asked.
+    assert_eq!(told, [(2, Some(2), "wrong-type", "Cap"), (3, Some(3), "required", "Ten")]);
+    let rows = std::fs::read_to_string(&path).unwrap();
+    let rows: Vec<serde_json::Value> = rows.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(
+        (rows.len(), &rows[1]["number"], &rows[1]["rule"], &rows[1]["stage"]),
+        (2, &3.into(), &"required".into(), &"source".into())
+    );
+    assert!(log.records(&input()).is_empty());
 }
 
 #[test]
