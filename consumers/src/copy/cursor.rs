@@ -1,8 +1,8 @@
 //! Cursors: where a page ended, as text that is opaque to whoever carries it.
 //!
 //! Format 1, base64url of: byte 1, the edition (u32, big-endian), the number of the index value (u32, big-endian; 0 where
-//! no index is used), and, unless the page ended before the first row of that value, byte 1 and the record key of the last
-//! row. A cursor holds a record key: it travels in a body, not in a URL,
+//! no index is used), the record key of the last row. Where the page ended before the first row of that value there is no
+//! key, and the highest bit of the number says so. A cursor holds a record key: it travels in a body, not in a URL,
 //! wherever the data is personal (invariant 7).
 
 use base64::Engine as _;
@@ -12,6 +12,7 @@ use kenh_domain::topic::Edition;
 
 const FORMAT: u8 = 1;
 const HEAD: usize = 9;
+const NO_KEY: u32 = 1 << 31;
 
 /// Where a page ended. `Debug` shows no key.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,20 +32,23 @@ impl std::str::FromStr for Cursor {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        if text.len() > (HEAD + 1 + MAX_KEY_BYTES) * 2 {
+        if text.len() > (HEAD + MAX_KEY_BYTES) * 2 {
             return Err(CursorError);
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
         match bytes.as_slice() {
-            [FORMAT, a, b, c, d, e, f, g, h, rest @ ..] => Ok(Self {
-                edition: Edition(u32::from_be_bytes([*a, *b, *c, *d])),
-                step: u32::from_be_bytes([*e, *f, *g, *h]),
-                key: match rest {
-                    [] => None,
-                    [1, key @ ..] => Some(key.to_vec()),
-                    _ => return Err(CursorError),
-                },
-            }),
+            [FORMAT, a, b, c, d, e, f, g, h, key @ ..] => {
+                let step = u32::from_be_bytes([*e, *f, *g, *h]);
+                let no_key = step & NO_KEY != 0;
+                if no_key && !key.is_empty() {
+                    return Err(CursorError);
+                }
+                Ok(Self {
+                    edition: Edition(u32::from_be_bytes([*a, *b, *c, *d])),
+                    step: step & !NO_KEY,
+                    key: (!no_key).then(|| key.to_vec()),
+                })
+            }
             _ => Err(CursorError),
         }
     }
@@ -55,11 +59,9 @@ impl std::fmt::Display for Cursor {
         let mut bytes = Vec::new();
         bytes.push(FORMAT);
         bytes.extend_from_slice(&self.edition.0.to_be_bytes());
-        bytes.extend_from_slice(&self.step.to_be_bytes());
-        if let Some(key) = &self.key {
-            bytes.push(1);
-            bytes.extend_from_slice(key);
-        }
+        let no_key = if self.key.is_none() { NO_KEY } else { 0 };
+        bytes.extend_from_slice(&(self.step | no_key).to_be_bytes());
+        bytes.extend_from_slice(self.key.as_deref().unwrap_or_default());
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }
@@ -77,14 +79,13 @@ mod tests {
     #[test]
     fn a_cursor_survives_its_text_and_other_texts_are_refused() {
         // Format 1, as it stays.
-        let formats =
-            [(Some(b"k".to_vec()), "AQAAAAMAAAABAWs"), (Some(vec![]), "AQAAAAMAAAABAQ"), (None, "AQAAAAMAAAAB")];
+        let formats = [(Some(b"k".to_vec()), "AQAAAAMAAAABaw"), (Some(vec![]), "AQAAAAMAAAAB"), (None, "AQAAAAOAAAAB")];
         for (key, text) in formats {
             let cursor = Cursor { edition: Edition(3), step: 1, key };
             assert_eq!(cursor.to_string(), text);
             assert_eq!(text.parse::<Cursor>(), Ok(cursor));
         }
-        for bad in ["", "AgAAAAMAAAABAWs", "AQAAAAMAAAABAms", "AQ", "#", &"A".repeat(4000)] {
+        for bad in ["", "AgAAAAMAAAABaw", "AQAAAAOAAAABaw", "AQ", "#", &"A".repeat(4000)] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError), "{bad} was taken");
         }
     }

@@ -76,6 +76,13 @@ impl Notices {
         self.editions(copy).filter(|card| card.state == CardState::Active).last()
     }
 
+    /// The newest edition of a copy that is filled, where a newer one is written to that is not filled yet.
+    pub(super) fn stopgap(&self, copy: &CopyId) -> Option<&ViewCard> {
+        let newest = self.active(copy)?;
+        let active = |card: &&ViewCard| card.state == CardState::Active && card.edition < newest.edition;
+        self.editions(copy).filter(active).filter(|card| self.filled(card)).last().filter(|_| !self.filled(newest))
+    }
+
     /// The cards of a copy, oldest edition first.
     pub(super) fn editions(&self, copy: &CopyId) -> impl Iterator<Item = &ViewCard> {
         self.cards.range((copy.clone(), Edition(0))..=(copy.clone(), Edition(u32::MAX))).map(|(_, card)| card)
