@@ -204,17 +204,28 @@ fn read_file(file: &Path, declared: &mut Declared, problems: &mut Vec<Problem>) 
 
 /// The text of a file of bounded size.
 fn text(file: &Path, problems: &mut Vec<Problem>) -> Option<String> {
-    let read = std::fs::metadata(file).and_then(|m| {
-        if m.len() > MAX_FILE_BYTES {
+    let read = std::fs::metadata(file)
+        .and_then(|m| if m.len() > MAX_FILE_BYTES { Ok(None) } else { std::fs::read(file).map(Some) });
+    let bytes = match read {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
             let message = format!("the file is larger than {MAX_FILE_BYTES} bytes");
-            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, message));
+            problems.push(Problem::of_file(file, message, "long lists belong into code-lists/"));
+            return None;
         }
-        std::fs::read_to_string(file)
-    });
-    match read {
-        Ok(text) => Some(text),
         Err(error) => {
             problems.push(Problem::of_file(file, format!("cannot be read: {error}"), ""));
+            return None;
+        }
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+            let line = before.iter().filter(|b| **b == b'\n').count() as u64 + 1;
+            let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+            let column = String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count() as u64 + 1;
+            problems.push(Problem::at(file, At { line, column }, "the file is not UTF-8", "save it as UTF-8"));
             None
         }
     }

@@ -294,6 +294,82 @@ fn files_that_are_missing_in_the_way_or_there_twice_are_named() {
     assert!(read(&[empty.path().to_owned()]).is_err());
 }
 
+/// Files that no editor makes: each is refused in the time it takes to read it, with its place.
+#[test]
+fn hostile_files_are_refused_and_cost_nothing() {
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for i in 1..12 {
+        let alias = vec![format!("*a{}", i - 1); 10].join(", ");
+        bomb.push_str(&format!("a{i}: &a{i} [{alias}]\n"));
+    }
+    let table: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "x.yaml",
+            bomb.into_bytes(),
+            "x.yaml:6:15: this is not YAML that can be read: it nests too deep, or its aliases repeat too much",
+        ),
+        (
+            "x.yaml",
+            b"kind: Agency\nname: &a [*a]\n".to_vec(),
+            "x.yaml:2:11: this is not YAML that can be read: an alias stands within what it names",
+        ),
+        ("x.yaml", format!("kind: {}x{}\n", "[".repeat(20_000), "]".repeat(20_000)).into_bytes(), "x.yaml:1:"),
+        ("x.yaml", format!("{}x\n", "- ".repeat(20_000)).into_bytes(), "x.yaml:1:"),
+        (
+            "x.yaml",
+            b"kind: Agency\nkind: Grant\n".to_vec(),
+            "x.yaml:2:1: this is not YAML that can be read: duplicate mapping key: kind (write each key once)",
+        ),
+        (
+            "x.yaml",
+            b"kind: Agency\n---\nkind: Grant\n".to_vec(),
+            "x.yaml:3:1: this is not YAML that can be read: it holds several documents (write one document a file)",
+        ),
+        ("x.yaml", b"kind: Agency\nname: \tA\n  b\n: c".to_vec(), "x.yaml"),
+        ("x.yaml", b"kind: !!binary aGVsbG8=\n".to_vec(), "x.yaml"),
+        ("x.yaml", b"<<: {kind: Agency}\nname: A\n".to_vec(), "x.yaml"),
+        ("x.yaml", b"".to_vec(), "x.yaml:1:1: a declared document is nothing, not a set of keys"),
+        ("x.yaml", b"- kind: Agency\n".to_vec(), "x.yaml:1:1: a declared document is a list, not a set of keys"),
+        (
+            "x.yaml",
+            b"kind: Agency\nname: \xc4\x90\xff\n".to_vec(),
+            "x.yaml:2:8: the file is not UTF-8 (save it as UTF-8)",
+        ),
+        ("x.yaml", b"kind: Agency\nname: A\0\n".to_vec(), "x.yaml:2"),
+        ("x.yaml", vec![b'#'; (1 << 20) + 1], "x.yaml: the file is larger than 1048576 bytes"),
+        ("thu/v1.avsc", b"\xff\xfe{\0".to_vec(), "thu/v1.avsc:1:1: the file is not UTF-8"),
+        ("thu/v1.avsc", "[".repeat(100_000).into_bytes(), "thu/v1.avsc: not JSON"),
+        (
+            "thu/v1.avsc",
+            br#"{"type":"record","name":"R","fields":[{"name":"Ma","type":"R"}]}"#.to_vec(),
+            "thu/v1.avsc: ",
+        ),
+        ("thu/code-lists/xa.csv", b"code\n\xff\n".to_vec(), "thu/code-lists/xa.csv: "),
+    ];
+    let mut wrong = Vec::new();
+    for (file, bytes, expected) in table {
+        let folder = Folder::new();
+        fs::write(folder.0.path().join(file), &bytes).unwrap();
+        let start = std::time::Instant::now();
+        let problems = folder.problems();
+        let place = problems.iter().any(|p| p.starts_with(expected));
+        let short = problems.iter().all(|p| p.len() < 1_000);
+        if !place || !short || start.elapsed().as_secs() > 5 {
+            let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
+            wrong.push(format!("{shown:?}\nwanted {expected}, got in {:?} {problems:#.300?}", start.elapsed()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn aliases_within_reason_are_read() {
+    let folder = Folder::new();
+    folder.edit("g.yaml", "systems: [a-portal]", "systems: &s [a-portal]");
+    folder.edit("g.yaml", "legalBasis: [A law]", "legalBasis: *s");
+    assert_eq!(folder.read().unwrap().grants[0].value.grant.legal_basis, ["a-portal"]);
+}
+
 #[test]
 fn a_problem_within_a_text_points_into_it() {
     let folder = Folder::new();

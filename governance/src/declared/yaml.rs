@@ -136,12 +136,8 @@ impl<'a> Document<'a> {
             Ok(node) => Some((Self { file, problems }, node)),
             Err(error) => {
                 let at = error.location().map(|l| At { line: l.line(), column: l.column() });
-                problems.push(Problem {
-                    file: file.to_owned(),
-                    at,
-                    message: format!("this is not YAML that can be read: {}", error.without_snippet()),
-                    hint: String::new(),
-                });
+                let (message, hint) = told(&error.without_snippet().to_string());
+                problems.push(Problem { file: file.to_owned(), at, message, hint: hint.to_owned() });
                 None
             }
         }
@@ -229,6 +225,24 @@ impl<'a> Document<'a> {
         let items = self.list(node, what)?;
         Some(items.iter().filter_map(|item| self.parsed(item, what)).collect())
     }
+}
+
+/// What the parser says, for people who write YAML and not programs that read it: its place stands in the problem
+/// already, and its advice is about its own options.
+fn told(error: &str) -> (String, &'static str) {
+    let what = error.split(" at line ").next().unwrap_or(error);
+    let (what, hint) = if what.starts_with("duplicate mapping key") {
+        (what.split(", set ").next().unwrap_or(what), "write each key once")
+    } else if what.starts_with("multiple YAML documents") {
+        ("it holds several documents", "write one document a file")
+    } else if what.starts_with("budget breached") || what.starts_with("recursion limit") {
+        ("it nests too deep, or its aliases repeat too much", "write it out, and in fewer levels")
+    } else if what.starts_with("recursive references") {
+        ("an alias stands within what it names", "write it out")
+    } else {
+        (what, "")
+    };
+    (format!("this is not YAML that can be read: {what}"), hint)
 }
 
 /// The keys and values of one node. Every key must be taken or known by the time of [`Fields::finish`].

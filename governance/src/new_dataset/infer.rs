@@ -6,6 +6,7 @@
 //! a text loses nothing: one cell with a leading zero, or digits of one width that is [`CODE_DIGITS`] or more in every row.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use kenh_domain::date;
@@ -40,6 +41,20 @@ pub enum Kind {
     Date,
     /// A date as `dd/mm/yyyy`, also with one digit for day and month.
     VietnameseDate,
+}
+
+impl fmt::Display for Kind {
+    /// A word for people: `text`, `code`, `whole number`, `number`, `boolean`, `date`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Code => "code",
+            Self::Whole | Self::PointedWhole => "whole number",
+            Self::Number | Self::CommaNumber => "number",
+            Self::Boolean { .. } => "boolean",
+            Self::Date | Self::VietnameseDate => "date",
+        })
+    }
 }
 
 /// Words that mean true and false, in pairs.

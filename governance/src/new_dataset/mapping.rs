@@ -16,10 +16,10 @@ pub fn text(source: &str, table: &Table) -> String {
     }
     out.push_str("trim: true\ncolumns:\n");
     for field in &table.fields {
-        let _ = writeln!(out, "  {}: {}", quoted(&field.header), column(field));
+        let _ = writeln!(out, "  {}: {}", quoted(field.header.trim()), column(field));
     }
     if let Some(header) = &table.ignored {
-        let _ = writeln!(out, "  {}: {{ignore: true}}", quoted(header));
+        let _ = writeln!(out, "  {}: {{ignore: true}}", quoted(header.trim()));
     }
     out
 }

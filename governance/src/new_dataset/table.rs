@@ -55,9 +55,10 @@ pub fn read(file: &Path, key: &[String]) -> Result<Table, NewDatasetError> {
             format!("the file has {} columns, and a record has at most {MAX_SCHEMA_FIELDS} fields", headers.len());
         return Err(wrong(file, Some(1), message, "leave columns out"));
     }
-    // The mapping knows columns by their names.
-    if let Some((_, twice)) = headers.iter().enumerate().find(|(i, h)| headers[..*i].contains(h)) {
-        let message = match twice.trim() {
+    // The mapping knows columns by their names, without the spaces around them.
+    let before = |i: usize, name: &str| headers.iter().take(i).any(|h| h.trim() == name);
+    if let Some((_, twice)) = headers.iter().map(|h| h.trim()).enumerate().find(|(i, h)| before(*i, h)) {
+        let message = match twice {
             "" => "several columns have no name".to_owned(),
             name => format!("two columns are called {name}"),
         };

@@ -47,7 +47,7 @@ impl Folder {
     }
 }
 
-const TABLE: &str = "Mã số thuế;Tên hộ kinh doanh;Ngày cấp;Vốn (đồng);Số lao động;Còn hoạt động;Tỉnh;Ghi chú;
+const TABLE: &str = "Mã số thuế; Tên hộ kinh doanh;Ngày cấp;Vốn (đồng);Số lao động;Còn hoạt động;Tỉnh;Ghi chú;
 0100109106;Hộ ông Bí Mật;01/07/2025;1.500.000;3;Có;01;;
 0100109107;\"Hộ bà Bí Mật; cơ sở 2\";15/7/2025;20.000.000;12;Không;79;x;
 ";
@@ -243,6 +243,7 @@ fn a_file_that_is_no_table_is_refused_with_its_line() {
         (b",,\n1,2,3\n", "the file has no header line"),
         (b"a,b\n1,2\n1,2,3\n", ".csv:3: the line has 3 cells, and the header 2"),
         (b"a,a\n1,2\n", ".csv:1: two columns are called a"),
+        (b"a, a\n1,2\n", ".csv:1: two columns are called a"),
         (b"a,,\n1,2,\n", ".csv:1: several columns have no name; give each its own name"),
         (b"\xff\xfea\x00,\x00", ".csv:1: the file is UTF-16; save it as UTF-8"),
         (windows_1258, ".csv:1: the text is not UTF-8; save it as UTF-8"),

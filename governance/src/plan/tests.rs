@@ -345,6 +345,39 @@ fn every_refusal_names_the_place() {
 }
 
 #[test]
+fn a_filter_beyond_every_bound_is_refused_with_its_place() {
+    let terms = |n: usize| vec!["Tinh=='7'"; n].join("||");
+    for (filter, message) in [
+        (
+            terms(10_000),
+            "g.yaml:9:16394: the filter does not fit: the filter has 109998 bytes; at most 16384 are allowed",
+        ),
+        (terms(1_100), "g.yaml:9:"),
+        (format!("Tinh in [{}]", vec!["'7'"; 2_000].join(",")), "g.yaml:9:"),
+        (format!("{}Tinh == '7'{}", "(".repeat(3_000), ")".repeat(3_000)), "g.yaml:9:"),
+    ] {
+        let bus = Bus::applied();
+        bus.files.edit("g.yaml", "Tinh == '79'", &format!("\"{filter}\""));
+        let problems = bus.problems();
+        assert!(problems[0].starts_with(message), "{problems:#.200?}");
+        assert!(problems[0].len() < 500, "a message repeats no filter");
+    }
+}
+
+/// What is refused is refused whole: a good change beside a bad one is not made either.
+#[test]
+fn nothing_is_planned_of_a_declaration_with_a_problem() {
+    let mut bus = Bus::applied();
+    let before = bus.set.clone();
+    bus.files.edit("b.yaml", "title: B", "title: Another");
+    bus.files.edit("g.yaml", "Tinh == '79'", "Tihn == '79'");
+    assert_eq!(bus.problems().len(), 1);
+    assert_eq!(bus.set, before);
+    bus.files.edit("g.yaml", "Tihn == '79'", "Tinh == '79'");
+    assert_eq!(events(&bus.apply()), ["agency B"]);
+}
+
+#[test]
 fn a_schema_version_that_does_not_fit_is_refused() {
     let bus = Bus::applied();
     bus.files.write("thu/v2.avsc", &AVSC.replace("\"int\"", "\"string\""));
