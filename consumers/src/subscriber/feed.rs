@@ -10,6 +10,11 @@ use crate::store::{Batch, GenerationInfo, Reached, StoreError, ViewStore};
 /// away.
 const SEEN_EVERY_MS: i64 = 60 * 60 * 1000;
 
+/// How long records are held back for a confirmation: some turns of the bus's own clock.
+const AIM_MS: i64 = 5_000;
+/// How long nothing is held back after that was in vain.
+const AIM_AGAIN_MS: i64 = 60_000;
+
 /// Where the filling of a generation stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -21,6 +26,14 @@ pub(super) enum Phase {
     Live,
 }
 
+/// While a copy is to be brought to a place that the bus has told of, exactly: records are held back here until it is
+/// known which of them lie before that place.
+struct Aim {
+    since_ms: i64,
+    held: Vec<(usize, Record)>,
+    bytes: usize,
+}
+
 /// A generation and what is on its way into it.
 pub(super) struct Feed {
     /// As the store holds it; the time of the last reading may be newer.
@@ -28,9 +41,12 @@ pub(super) struct Feed {
     pub(super) phase: Phase,
     /// Per partition, where reading goes on.
     pub(super) next: Vec<Position>,
-    /// Per partition, the last record taken in since this process began.
+    /// Per partition, the last record taken into a batch since this process began.
     last: Vec<Option<Position>>,
     pending: Batch,
+    aim: Option<Aim>,
+    /// After holding back in vain.
+    no_aim_before_ms: i64,
     /// When the time of the last reading was written.
     written_seen_ms: i64,
 }
@@ -43,6 +59,8 @@ impl Feed {
             next: info.progress.positions.clone(),
             last: vec![None; info.progress.positions.len()],
             pending: Batch::default(),
+            aim: None,
+            no_aim_before_ms: i64::MIN,
             written_seen_ms: info.progress.seen_ms,
             info,
         }
@@ -58,6 +76,31 @@ impl Feed {
 
     /// Takes in a record of a partition.
     pub(super) fn take(&mut self, partition: usize, record: Record) {
+        match &mut self.aim {
+            Some(aim) => {
+                aim.bytes += record.key.len() + record.value.as_ref().map_or(0, bytes::Bytes::len);
+                aim.held.push((partition, record));
+            }
+            None => self.fold(partition, record),
+        }
+    }
+
+    /// Holds back what comes, so that the copy can be brought to a place that the bus tells of.
+    pub(super) fn aim(&mut self, now_ms: i64) {
+        let ready = self.caught_up() && self.pending.is_empty() && now_ms >= self.no_aim_before_ms;
+        if ready && self.aim.is_none() {
+            self.aim = Some(Aim { since_ms: now_ms, held: Vec::new(), bytes: 0 });
+        }
+    }
+
+    /// Holds nothing back any more.
+    pub(super) fn release(&mut self) {
+        for (partition, record) in self.aim.take().map(|aim| aim.held).unwrap_or_default() {
+            self.fold(partition, record);
+        }
+    }
+
+    fn fold(&mut self, partition: usize, record: Record) {
         if let Some(last) = self.last.get_mut(partition) {
             *last = Some(record.position);
         }
@@ -94,6 +137,20 @@ impl Feed {
         }
         let mut progress = self.info.progress.clone();
         progress.positions.clone_from(&self.next);
+        if let Some(aim) = &self.aim {
+            match self.target(notices) {
+                Some(target) => {
+                    self.take_before(&target);
+                    progress.positions = target;
+                }
+                None if aim.bytes < fill_bytes && now_ms.saturating_sub(aim.since_ms) < AIM_MS => return Ok(0),
+                // The bus is silent, or far ahead of what it tells of: rows matter more than a confirmation.
+                None => {
+                    self.release();
+                    self.no_aim_before_ms = now_ms.saturating_add(AIM_AGAIN_MS);
+                }
+            }
+        }
         progress.reached = self.reached(notices);
         let news = !self.pending.is_empty() || progress.reached != self.info.progress.reached;
         if !news && now_ms.saturating_sub(self.written_seen_ms) < SEEN_EVERY_MS {
@@ -106,6 +163,32 @@ impl Feed {
         self.info.counters = counters;
         self.written_seen_ms = now_ms;
         Ok(records)
+    }
+
+    /// The place to be aimed at, per partition: everything before it was read, and nothing behind it applied. None while
+    /// the bus has told of none.
+    fn target(&self, notices: &Notices) -> Option<Vec<Position>> {
+        let edition = self.edition();
+        let places = self.info.progress.positions.iter().zip(self.next.iter().zip(&self.last));
+        let of = |(partition, (at, (next, last))): (u32, (&Position, (&Position, &Option<Position>)))| {
+            let end = notices.positions(&edition, Partition(partition))?.end;
+            let nothing_behind = *at <= end || last.is_some_and(|last| last < end);
+            // Never back: between the two lies nothing.
+            (end <= *next && nothing_behind).then_some(end.max(*at))
+        };
+        (0..).zip(places).map(of).collect()
+    }
+
+    /// Takes in what is held back of before a place; the rest stays held back.
+    fn take_before(&mut self, target: &[Position]) {
+        let held = self.aim.as_mut().map(|aim| std::mem::take(&mut aim.held)).unwrap_or_default();
+        let before =
+            |(partition, record): &(usize, Record)| target.get(*partition).is_some_and(|t| record.position < *t);
+        let (now, later): (Vec<_>, Vec<_>) = held.into_iter().partition(before);
+        now.into_iter().for_each(|(partition, record)| self.fold(partition, record));
+        if let Some(aim) = &mut self.aim {
+            aim.held = later;
+        }
     }
 
     /// Per partition, the newest place that was told and that everything taken in reaches.
@@ -133,10 +216,10 @@ impl Feed {
 
     /// Whether the store holds exactly the rows as of `reached`, in every partition: nothing behind it was applied.
     pub(super) fn exact(&self) -> bool {
-        let ends = self.info.progress.reached.iter().zip(self.next.iter().zip(&self.last));
+        let progress = &self.info.progress;
         self.pending.is_empty()
-            && ends.into_iter().all(|(reached, (next, last))| {
-                reached.is_some_and(|r| *next <= r.end || last.is_some_and(|last| last < r.end))
+            && progress.reached.iter().zip(progress.positions.iter().zip(&self.last)).all(|(reached, (at, last))| {
+                reached.is_some_and(|r| *at <= r.end || last.is_some_and(|last| last < r.end))
             })
     }
 }

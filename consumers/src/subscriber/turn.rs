@@ -479,9 +479,8 @@ impl Subscriber {
         let every = self.config.confirm_every.map(|every| i64::try_from(every.as_millis()).unwrap_or(i64::MAX));
         for copy in self.copies() {
             let Some(feed) = self.feeds_of(&copy).find(|feed| feed.info.published) else { continue };
-            if !feed.complete(&self.notices) || !feed.exact() {
-                continue;
-            }
+            let exact = feed.complete(&self.notices) && feed.exact();
+            let filled = self.notices.filled(&feed.info.card);
             let (generation, id) = (feed.info.generation, feed.edition());
             let reached = feed.info.progress.reached.clone();
             let last = self.owed.confirmed(&*store, &copy).map_err(|e| self.store_failed(e))?;
@@ -489,12 +488,20 @@ impl Subscriber {
                 (_, None) => false,
                 (None, Some(_)) => true,
                 (Some(last), Some(every)) => {
-                    let changed = last.reached != reached || last.edition != id.1;
+                    // Whatever is not exactly where it was last confirmed has changed since.
+                    let changed = !exact || last.reached != reached || last.edition != id.1;
                     changed && now_ms.saturating_sub(last.at_ms) >= every
                 }
             };
             let waits = self.unsaid.get(&id).is_some_and(|refusal| refusal.again_ms > now_ms);
             if waits || !(due || asked.contains(&copy)) {
+                continue;
+            }
+            if !exact {
+                if let Some(feed) = self.feeds.as_mut().and_then(|feeds| feeds.get_mut(&generation)).filter(|_| filled)
+                {
+                    feed.aim(now_ms);
+                }
                 continue;
             }
             let digest = {
@@ -513,6 +520,9 @@ impl Subscriber {
                 checkpoint: None,
             };
             let confirmation = confirm::of(&self.config.agency, &id, now_ms, claim);
+            if let Some(feed) = self.feeds.as_mut().and_then(|feeds| feeds.get_mut(&generation)) {
+                feed.release();
+            }
             match confirm::send(&*self.config.log, &self.config.principal, &confirmation) {
                 Ok(()) => {
                     let note = ConfirmedNote { at_ms: now_ms, edition: id.1, reached };

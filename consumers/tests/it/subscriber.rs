@@ -520,6 +520,55 @@ fn a_copy_is_confirmed_with_its_digest_at_the_place_that_was_told() {
 }
 
 #[test]
+fn a_busy_copy_is_confirmed_at_a_place_that_was_told() {
+    let bus = Bus::new(2);
+    let store = memory();
+    bus.activate(1);
+    for key in ["a", "b"] {
+        bus.put(1, key, value(key, 1));
+    }
+    bus.tell_positions(1, true);
+    let mut subscriber = bus.subscriber(store.clone());
+    settle(&mut subscriber);
+    // Always something behind the place that is told of.
+    bus.put(1, "c", value("c", 1));
+    settle(&mut subscriber);
+    subscriber.requests().confirm(copy_id());
+    settle(&mut subscriber);
+    bus.put(1, "d", value("d", 1));
+    bus.put(1, "a", None);
+    settle(&mut subscriber);
+    assert_eq!(keys(&*store), ["a", "b", "c"], "records are not held back");
+    bus.tell_positions(1, true);
+    bus.put(1, "e", value("e", 1));
+    bus.put(1, "b", None);
+    settle(&mut subscriber);
+    let said = bus.confirmations();
+    assert_eq!(said.len(), 1);
+    let Claim::Holds { rows, digest: hex, .. } = &said[0].claim else { panic!() };
+    let mut digest = SetDigest::new(&Secret::new([7; 32]));
+    for key in ["b", "c", "d"] {
+        digest.add(key.as_bytes(), &value(key, 1).unwrap());
+    }
+    assert_eq!((*rows, hex), (3, &digest.hex()));
+    assert_eq!(keys(&*store), ["c", "d", "e"], "what was held back is applied afterwards");
+    assert_eq!(counted(&subscriber), (3, 5, 0, 2));
+
+    // A bus that tells nothing more does not keep rows from the copy.
+    subscriber.requests().confirm(copy_id());
+    settle(&mut subscriber);
+    bus.put(1, "f", value("f", 1));
+    settle(&mut subscriber);
+    assert_eq!(keys(&*store), ["c", "d", "e"]);
+    bus.advance(5_000);
+    settle(&mut subscriber);
+    bus.put(1, "g", value("g", 1));
+    settle(&mut subscriber);
+    assert_eq!(keys(&*store), ["c", "d", "e", "f", "g"]);
+    assert_eq!(bus.confirmations().len(), 1);
+}
+
+#[test]
 fn a_notice_of_a_newer_release_is_left_alone() {
     let bus = Bus::new(1);
     let newer = ViewCard { format: kenh_domain::notice::FORMAT + 1, ..bus.card(1) };
@@ -574,6 +623,7 @@ enum Op {
     StoreFails(bool),
     LogFails,
     Deny(bool),
+    Confirm,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -586,6 +636,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::StoreFails),
         1 => Just(Op::LogFails),
         1 => any::<bool>().prop_map(Op::Deny),
+        1 => Just(Op::Confirm),
     ]
 }
 
@@ -629,6 +680,7 @@ proptest! {
                     store.next_applies(&[if after { ApplyFault::After } else { ApplyFault::Before }]);
                 }
                 Op::LogFails => bus.log.faults().next_reads(1),
+                Op::Confirm => subscriber.requests().confirm(copy_id()),
                 Op::Deny(on) => {
                     bus.log.faults().deny_reads(&bus.view_topic(1), on);
                     bus.advance(RETRY_MS);
@@ -637,7 +689,7 @@ proptest! {
         }
         bus.log.faults().deny_reads(&bus.view_topic(1), false);
         bus.tell_positions(1, true);
-        bus.advance(RETRY_MS);
+        bus.advance(10 * RETRY_MS);
         // What is still to fail fails, and then nothing does.
         while subscriber.turn(Duration::ZERO).is_err() {}
         for _ in 0..200 {
