@@ -83,7 +83,9 @@ pub fn a_fence_holds_from_the_moment_the_claim_returns(subject: &Subject) {
         let topic = topic.clone();
         let owner = std::thread::spawn(move || {
             let mut committed = 0_u64;
+            let deadline = std::time::Instant::now() + crate::PATIENCE;
             loop {
+                assert!(std::time::Instant::now() < deadline, "the old owner was never fenced");
                 let next = Batch { metadata: format!("{round}.{}", committed + 1), ..Batch::default() };
                 let records = vec![record(&topic, 0, "k", &next.metadata)];
                 match old.commit(Batch { records, ..next }) {
