@@ -1,0 +1,1 @@
+//! Dying between any two steps.

@@ -1,0 +1,44 @@
+//! The whole bus: declared state, providers, router, control, subscribers and copies together, against a plain model.
+//!
+//! Scenarios are written once, as functions of the ground they stand on, and run on every log ([`ground`]). The model
+//! ([`oracle`]) is JSON and knows nothing of Avro, logs or transactions; every copy must equal it at rest ([`check`]).
+//! Crashes are real: child processes that abort at a given operation of the log, or are killed ([`kill`]).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`ground`] | the logs that scenarios run on |
+//! | [`world`] | declared state as a user writes it, and its sample dataset |
+//! | [`roles`] | the bus: roles turned step by step under a clock that stands still until it is told |
+//! | [`oracle`], [`check`] | the model, and holding the bus to it |
+//! | [`scenarios`] | what the bus promises, one function each |
+//! | [`fuse`], [`kill`] | dying between any two steps, and coming back |
+//! | [`random`] | any sequence of events |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests say what they expect as the tests themselves do"
+)]
+
+/// Makes a test of each scenario on each log.
+macro_rules! on_every_log {
+    ($($name:ident),+ $(,)?) => {
+        mod memory {
+            $(#[test] fn $name() { super::$name(&crate::ground::Ground::memory); })+
+        }
+        mod embedded {
+            $(#[test] fn $name() { super::$name(&crate::ground::Ground::embedded); })+
+        }
+    };
+}
+
+mod check;
+mod fuse;
+mod ground;
+mod kill;
+mod oracle;
+mod random;
+mod roles;
+mod scenarios;
+mod world;

@@ -1,0 +1,3 @@
+//! What the bus promises, one function for each promise, whatever the log.
+
+mod changes;
