@@ -162,6 +162,19 @@ fn kind(contract: &Contract, dotted: &str, ty: &Type, used: &mut HashSet<String>
 fn leaf_rules(contract: &Contract, dotted: &str, ty: &Type, rules: &FieldRules) -> Result<LeafRules, RulesError> {
     let wrong =
         |reason: String| RulesError::Rule { dataset: contract.dataset.to_string(), path: dotted.into(), reason };
+    // A rule that is never looked at would be believed to hold.
+    for (set, name, types, test) in [
+        (rules.pattern.is_some(), "a pattern", "texts and numbers", has_form as fn(&Type) -> bool),
+        (rules.values.is_some(), "a list of values", "texts and numbers", has_form),
+        (rules.element.is_some(), "a data element", "texts and numbers", has_form),
+        (rules.max_length.is_some(), "a greatest length", "texts", is_text),
+        (rules.minimum.is_some(), "a minimum", "numbers and dates", is_ordered),
+        (rules.maximum.is_some(), "a maximum", "numbers and dates", is_ordered),
+    ] {
+        if set && !every_leaf(ty, test) {
+            return Err(wrong(format!("it is {} and has {name}, which is for {types}", ty.inner().kind())));
+        }
+    }
     let element = rules
         .element
         .as_deref()
@@ -198,9 +211,39 @@ fn leaf_rules(contract: &Contract, dotted: &str, ty: &Type, rules: &FieldRules) 
     })
 }
 
+/// Whether a test holds for every leaf of a type but null: for the items of arrays and maps, for each branch of a union.
+fn every_leaf(ty: &Type, test: fn(&Type) -> bool) -> bool {
+    match ty {
+        Type::Array(inner) | Type::Map(inner) | Type::Nullable(inner, _) => every_leaf(inner, test),
+        Type::Union(branches) => branches.iter().all(|b| *b == Type::Null || every_leaf(b, test)),
+        leaf => test(leaf),
+    }
+}
+
+const fn is_text(ty: &Type) -> bool {
+    matches!(ty, Type::Text | Type::Uuid | Type::Enum(_))
+}
+
+const fn is_number(ty: &Type) -> bool {
+    matches!(ty, Type::Int | Type::Long | Type::Float | Type::Double)
+}
+
+const fn has_form(ty: &Type) -> bool {
+    is_text(ty) || is_number(ty)
+}
+
+const fn is_ordered(ty: &Type) -> bool {
+    is_number(ty) || matches!(ty, Type::Date)
+}
+
 fn list_check(contract: &Contract, schema: &Schema, path: Path, list: &CodeListUse) -> Result<ListCheck, RulesError> {
     let wrong =
         |reason: String| RulesError::Rule { dataset: contract.dataset.to_string(), path: path.dotted().into(), reason };
+    // Looked up is the field's own value, not the items of a list.
+    if !matches!(path.ty().inner(), Type::Text | Type::Uuid | Type::Enum(_) | Type::Int | Type::Long | Type::Date) {
+        let kind = path.ty().inner().kind();
+        return Err(wrong(format!("it is {kind} and has a code list, which is for texts, whole numbers and dates")));
+    }
     let codes = contract
         .code_lists
         .get(&list.list)

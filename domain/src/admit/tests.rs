@@ -248,6 +248,27 @@ fn a_contract_that_cannot_be_enforced_is_refused_by_name() {
     assert!(with(&|c| drop(c.fields.insert("name".into(), element.clone()))).contains("no data element"));
     let pattern = FieldRules { pattern: Some("(".into()), ..Default::default() };
     assert!(with(&|c| drop(c.fields.insert("name".into(), pattern.clone()))).contains("regular expression"));
+    // A rule on a type that it is never looked at for would be believed to hold.
+    let on = |path: &'static str, rules: FieldRules| with(&move |c| drop(c.fields.insert(path.into(), rules.clone())));
+    let list = Some(CodeListUse { list: "units".into(), with: None });
+    for (path, rules, part) in [
+        (
+            "rank",
+            FieldRules { max_length: Some(3), ..Default::default() },
+            "an int and has a greatest length, which is for texts",
+        ),
+        ("name", FieldRules { minimum: Some("1".into()), ..Default::default() }, "a string and has a minimum"),
+        ("name", FieldRules { maximum: Some("1".into()), ..Default::default() }, "a string and has a maximum"),
+        ("since", FieldRules { pattern: Some("2.*".into()), ..Default::default() }, "a date and has a pattern"),
+        ("since", FieldRules { values: Some(vec![]), ..Default::default() }, "a date and has a list of values"),
+        ("since", FieldRules { element: Some("sex".into()), ..Default::default() }, "a date and has a data element"),
+        ("since", FieldRules { minimum: Some("1".into()), ..Default::default() }, "neither a number nor, for a date"),
+        ("tags", FieldRules { minimum: Some("1".into()), ..Default::default() }, "an array and has a minimum"),
+        ("tags", FieldRules { code_list: list, ..Default::default() }, "an array and has a code list"),
+    ] {
+        assert!(on(path, rules).contains(part), "{path}: {part}");
+    }
+    assert_eq!(on("tags", FieldRules { max_length: Some(9), ..Default::default() }), "", "it holds for every item");
     assert!(with(&|c| c.code_lists.clear()).contains("no code list"));
     assert!(with(&|c| c.providers[1].rows = Some("nope == 1".into())).contains("G02"));
 }

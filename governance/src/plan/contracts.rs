@@ -1,5 +1,6 @@
 //! Contracts: new datasets, and new versions of their contracts and schemas.
 
+use kenh_domain::admit::{Rules, RulesError};
 use kenh_domain::contract::{Contract, SchemaVersion};
 use kenh_domain::control::ControlEvent;
 use kenh_domain::envelope;
@@ -7,6 +8,7 @@ use kenh_domain::filter::Filter;
 use kenh_domain::schema::Schema;
 use kenh_domain::wire::SchemaId;
 
+use super::grants::chain;
 use super::{Action, Kind, Planner, Resolved, words};
 use crate::compatibility;
 use crate::declared::contract::parts;
@@ -41,6 +43,9 @@ impl Planner<'_> {
             return;
         }
         let (contract, schemas) = self.resolve(item, known.as_deref());
+        if !self.enforceable(item, &contract) {
+            return;
+        }
         match known.as_deref() {
             Some(known) if *known == contract => {
                 self.say(Action::Unchanged, Kind::Contract, dataset, Vec::new());
@@ -96,6 +101,19 @@ impl Planner<'_> {
                 self.problems.push(item.problem("kenh.providers", message, error.hint.unwrap_or_default()));
             }
         }
+    }
+
+    /// Every rule of the contract means something for its field: admission compiles the same way, and must not fail then.
+    fn enforceable(&mut self, item: &Item<DeclaredContract>, contract: &Contract) -> bool {
+        let Err(error) = Rules::compile(contract) else { return true };
+        let (mark, message, hint) = match &error {
+            RulesError::Rule { path, reason, .. } => (format!("schema.{path}"), format!("{path}: {reason}"), ""),
+            RulesError::Path { path, hint, .. } => (format!("schema.{path}"), error.to_string(), hint.as_str()),
+            RulesError::Key { path, .. } => (format!("schema.{path}"), error.to_string(), ""),
+            RulesError::Schema { .. } | RulesError::Rows { .. } => (String::new(), chain(&error), ""),
+        };
+        self.problems.push(item.problem(&mark, message, hint));
+        false
     }
 
     /// Each version can read what was written in all before it.

@@ -344,6 +344,26 @@ fn every_refusal_names_the_place() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A rule that means nothing for its field would stop admission; it is refused while it is still words in a file.
+#[test]
+fn a_rule_that_cannot_be_enforced_is_refused() {
+    let table = [
+        ("{name: Tinh, logicalType: string, logicalTypeOptions: {pattern: '('}}", "Tinh: "),
+        ("{name: Tinh, logicalType: string, logicalTypeOptions: {minimum: 1}}", "Tinh: "),
+        ("{name: Tinh, logicalType: string, customProperties: [{property: kenh.element, value: so-gi-do}]}", "Tinh: "),
+    ];
+    for (property, message) in table {
+        let bus = Bus::new();
+        bus.files.edit("thu/contract.yaml", "{name: Tinh, logicalType: string}", property);
+        let problems = bus.problems();
+        assert!(problems[0].starts_with(&format!("thu/contract.yaml:12:9: {message}")), "{problems:#?}");
+    }
+    let bus = Bus::new();
+    let integer = "{name: Tuoi, logicalType: integer, logicalTypeOptions: {maxLength: 3}}";
+    bus.files.edit("thu/contract.yaml", "{name: Tuoi, logicalType: integer}", integer);
+    assert!(bus.problems()[0].starts_with("thu/contract.yaml:13:9: Tuoi: "));
+}
+
 #[test]
 fn a_filter_beyond_every_bound_is_refused_with_its_place() {
     let terms = |n: usize| vec!["Tinh=='7'"; n].join("||");
