@@ -11,7 +11,7 @@ use kenh_domain::filter::Atom;
 use kenh_domain::log::Position;
 
 use crate::stores::Open;
-use crate::support::{card, row, rows_of};
+use crate::support::{Bus, card, row, rows, rows_of, settle, shown};
 
 const STORE: &str = "KENH_TEST_KILLED_STORE";
 const DIR: &str = "KENH_TEST_KILLED_DIR";
@@ -149,4 +149,91 @@ pub fn kill_9_leaves_whole_steps_only(name: &str, open: Open) {
         assert!(held >= said, "round {round}: batch {said} was applied, and {held} is the last one there");
         last = held;
     }
+}
+
+/// Records of the view that the killed subscriber reads: record `n`, the same in every process.
+fn record(n: u64) -> (String, Option<Bytes>) {
+    let key = format!("k{}", n * 7 % 31);
+    let value = (n % 4 != 3).then(|| row(&key, Some("79"), n.try_into().unwrap()));
+    (key, value)
+}
+
+const RECORDS: u64 = 1_200;
+
+#[test]
+#[ignore = "is run, and killed, by the test below"]
+fn killed_subscriber() {
+    let Ok(dir) = std::env::var(DIR) else { return };
+    let store = crate::stores::sled(&PathBuf::from(dir)).unwrap();
+    let read_before = store.generations().unwrap().last().map_or(0, |info| info.progress.positions[0].0);
+    // The log is as it was: one partition, record n at position n, and the first log that this process makes.
+    let bus = Bus::new(1);
+    bus.activate(1);
+    let put = |n: u64| {
+        let (key, value) = record(n);
+        bus.put(1, &key, value);
+    };
+    (0..read_before).for_each(put);
+    let mut subscriber = bus.subscriber(store.clone());
+    let mut out = std::io::stdout();
+    for n in read_before..RECORDS {
+        put(n);
+        subscriber.turn(std::time::Duration::ZERO).unwrap();
+        writeln!(out, "applied {n}").unwrap();
+        out.flush().unwrap();
+    }
+    settle(&mut subscriber);
+    writeln!(out, "finished {RECORDS}").unwrap();
+}
+
+#[test]
+fn kill_9_of_a_subscriber_loses_nothing_and_counts_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rounds = 0;
+    loop {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "kill::killed_subscriber", "--ignored", "--nocapture"])
+            .env(DIR, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut finished = false;
+        let mut left = 40 + rounds * 13 % 70;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
+            finished |= line.contains("finished");
+            left -= u64::from(line.contains("applied"));
+            if left == 0 {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        rounds += 1;
+        if finished {
+            break;
+        }
+        assert!(rounds < 100, "it gets no further");
+    }
+    assert!(rounds > 5, "it was hardly killed at all");
+    let mut model: BTreeMap<Bytes, Bytes> = BTreeMap::new();
+    let mut counters = Counters::default();
+    for (key, value) in (0..RECORDS).map(record) {
+        match (value, model.contains_key(key.as_bytes())) {
+            (Some(value), there) => {
+                counters.inserted += u64::from(!there);
+                counters.updated += u64::from(there);
+                model.insert(key.into(), value);
+            }
+            (None, there) => {
+                counters.left += u64::from(there);
+                model.remove(key.as_bytes());
+            }
+        }
+    }
+    counters.rows = model.len() as u64;
+    counters.bytes = model.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
+    let store = crate::stores::sled(dir.path()).unwrap();
+    let info = shown(&*store).unwrap();
+    assert_eq!(rows(&*store, info.generation), model.into_iter().collect::<Vec<_>>());
+    assert_eq!((info.counters, info.generation), (counters, Generation(1)));
 }

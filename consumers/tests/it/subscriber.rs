@@ -640,6 +640,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn digest_of(rows: &BTreeMap<String, Bytes>) -> String {
+    let mut digest = SetDigest::new(&Secret::new([7; 32]));
+    rows.iter().for_each(|(key, value)| digest.add(key.as_bytes(), value));
+    digest.hex()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
@@ -657,6 +663,7 @@ proptest! {
         let mut subscriber = open();
         let mut model: BTreeMap<String, Bytes> = BTreeMap::new();
         let mut counters = Counters::default();
+        let mut told: BTreeMap<u64, String> = BTreeMap::new();
         for op in ops {
             match op {
                 Op::Put(key, so) => {
@@ -673,7 +680,10 @@ proptest! {
                     bus.put(1, &key, None);
                     counters.left += u64::from(model.remove(&key).is_some());
                 }
-                Op::Tell => bus.tell_positions(1, true),
+                Op::Tell => {
+                    let sequence = bus.tell_positions(1, true);
+                    told.insert(sequence, digest_of(&model));
+                }
                 Op::Turn => drop(subscriber.turn(Duration::ZERO)),
                 Op::Restart => subscriber = open(),
                 Op::StoreFails(after) => {
@@ -688,7 +698,8 @@ proptest! {
             }
         }
         bus.log.faults().deny_reads(&bus.view_topic(1), false);
-        bus.tell_positions(1, true);
+        let sequence = bus.tell_positions(1, true);
+        told.insert(sequence, digest_of(&model));
         bus.advance(10 * RETRY_MS);
         // What is still to fail fails, and then nothing does.
         while subscriber.turn(Duration::ZERO).is_err() {}
@@ -703,5 +714,12 @@ proptest! {
         counters.bytes = held.iter().map(|(k, v)| (k.len() + v.len()) as u64).sum();
         prop_assert_eq!(info.counters, counters);
         prop_assert!(copy_stats(&subscriber).complete);
+        // Whatever was confirmed is what the view was at that place.
+        for said in bus.confirmations() {
+            let Claim::Holds { reached, digest, .. } = said.claim else { panic!() };
+            prop_assert_eq!(reached.len(), 3);
+            prop_assert!(reached.iter().all(|r| r.sequence == reached[0].sequence), "all partitions are told of at once");
+            prop_assert_eq!(&digest, &told[&reached[0].sequence.0]);
+        }
     }
 }

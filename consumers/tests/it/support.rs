@@ -188,8 +188,8 @@ impl Bus {
         self.ends.lock().unwrap().insert(TopicPartition::new(self.view_topic(edition), partition), end);
     }
 
-    /// Tells how far an edition has come: to its present ends.
-    pub fn tell_positions(&self, edition: u32, filled: bool) {
+    /// Tells how far an edition has come: to its present ends. Gives the sequence that it is told by.
+    pub fn tell_positions(&self, edition: u32, filled: bool) -> u64 {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         for partition in 0..self.partitions {
             let of = TopicPartition::new(self.view_topic(edition), partition);
@@ -207,6 +207,7 @@ impl Bus {
             let key = positions_key(&positions.dataset, &positions.view, positions.edition, positions.partition);
             self.notice(key, serde_json::to_vec(&positions).unwrap());
         }
+        sequence.try_into().unwrap()
     }
 
     pub fn advance(&self, ms: i64) {
