@@ -15,7 +15,10 @@ use crate::support::{Bus, card, row, rows, rows_of, settle, shown};
 
 const STORE: &str = "KENH_TEST_KILLED_STORE";
 const DIR: &str = "KENH_TEST_KILLED_DIR";
-const KEYS: u64 = 40;
+/// With [`PADDING`] each, enough for a batch to be larger than what a store gathers before it writes to its file: so that
+/// a kill can hit the middle of one.
+const KEYS: u64 = 3_000;
+const PADDING: usize = 400;
 /// Batches after which a new generation takes over.
 const SWAP_EVERY: u64 = 5;
 const ROUNDS: u64 = 12;
@@ -23,9 +26,10 @@ const ROUNDS: u64 = 12;
 /// Batch `n` writes `n` to most keys and deletes the others, which differ from batch to batch.
 fn batch(n: u64) -> Batch {
     let mut batch = Batch::default();
+    let padding = "7".repeat(PADDING);
     for key in 0..KEYS {
         let name = format!("k{key}");
-        let value = (!(key + n).is_multiple_of(3)).then(|| row(&name, Some("79"), n.try_into().unwrap()));
+        let value = (!(key + n).is_multiple_of(3)).then(|| row(&name, Some(&padding), n.try_into().unwrap()));
         batch.push(name.into(), value);
     }
     batch
@@ -140,6 +144,8 @@ pub fn kill_9_leaves_whole_steps_only(name: &str, open: Open) {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let said = lines.filter_map(|line| line.rsplit_once("applied ").map(|(_, n)| n.parse::<u64>().unwrap()));
         let said = said.take(1 + (round * 7 % 11) as usize).last();
+        // Nothing is waited for here: the moment of the kill is what differs, from before a batch to behind it.
+        std::thread::sleep(std::time::Duration::from_millis(round * 5 % 32));
         child.kill().unwrap();
         child.wait().unwrap();
         let said = said.expect("the child applied nothing");
