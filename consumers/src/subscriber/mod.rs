@@ -22,7 +22,9 @@ mod confirm;
 mod feed;
 mod notices;
 mod plan;
+mod read;
 mod requests;
+mod say;
 mod stats;
 mod turn;
 
@@ -38,7 +40,7 @@ use crate::store::{Generation, StoreError};
 use confirm::Owed;
 use feed::Feed;
 use notices::{EditionId, Notices};
-use turn::Open;
+use read::Open;
 
 pub use config::{Backoff, Clock, Config};
 pub use requests::Requests;
