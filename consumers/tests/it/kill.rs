@@ -140,14 +140,16 @@ pub fn kill_9_leaves_whole_steps_only(name: &str, open: Open) {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Killed after a number of batches that differs from round to round, in the middle of the next one.
+        // Killed after a number of batches that differs from round to round. The pipe stays open until then: a process
+        // that cannot say what it has done would end by itself.
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let said = lines.filter_map(|line| line.rsplit_once("applied ").map(|(_, n)| n.parse::<u64>().unwrap()));
-        let said = said.take(1 + (round * 7 % 11) as usize).last();
+        let mut lines = lines.filter_map(|line| line.rsplit_once("applied ").map(|(_, n)| n.parse::<u64>().unwrap()));
+        let said = lines.by_ref().take(1 + (round * 7 % 11) as usize).last();
         // Nothing is waited for here: the moment of the kill is what differs, from before a batch to behind it.
         std::thread::sleep(std::time::Duration::from_millis(round * 5 % 32));
         child.kill().unwrap();
         child.wait().unwrap();
+        drop(lines);
         let said = said.expect("the child applied nothing");
         assert!(said > last || round == 0, "round {round} got no further");
         let (shown, held) = check(&*open(dir.path()).unwrap());
@@ -205,7 +207,8 @@ fn kill_9_of_a_subscriber_loses_nothing_and_counts_nothing_twice() {
             .unwrap();
         let mut finished = false;
         let mut left = 40 + rounds * 13 % 70;
-        for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        for line in lines.by_ref() {
             finished |= line.contains("finished");
             left -= u64::from(line.contains("applied"));
             if left == 0 {
@@ -214,6 +217,7 @@ fn kill_9_of_a_subscriber_loses_nothing_and_counts_nothing_twice() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        drop(lines);
         rounds += 1;
         if finished {
             break;
