@@ -349,3 +349,32 @@ proptest! {
         drain(Format::Jsonl, pieces.concat().as_bytes());
     }
 }
+
+/// A UUID is the same in capitals, a decimal with zeros behind it.
+#[test]
+fn two_ways_of_writing_a_value_are_the_same_bytes() {
+    let of = |ty: &str| format!(r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{ty}}}]}}"#);
+    let decimal = r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":3}"#;
+    for (ty, one, other) in [
+        (
+            r#"{"type":"string","logicalType":"uuid"}"#,
+            "\"0123ABCD-0000-4000-8000-00000000000F\"",
+            "\"0123abcd-0000-4000-8000-00000000000f\"",
+        ),
+        (decimal, "1.5", "\"1.500000\""),
+        (decimal, "-0.000", "0"),
+        (
+            r#"{"type":"long","logicalType":"timestamp-millis"}"#,
+            "\"2025-07-01T00:00:00\"",
+            "\"2025-06-30T17:00:00.000Z\"",
+        ),
+    ] {
+        let schema = Schema::parse(&of(ty)).unwrap();
+        let encoded = |value: &str| {
+            let (text, mut body) = (format!("{{\"a\":{value}}}"), Vec::new());
+            encode(schema.record(), &[], &json::parse(text.as_bytes()).unwrap(), Case::Exact, &mut body).unwrap();
+            body
+        };
+        assert_eq!(encoded(one), encoded(other), "{one}");
+    }
+}
