@@ -3,7 +3,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`embedded`] | a log that is one directory, for one process |
+//! | [`registry`] | the client of a schema registry |
 //!
 //! What a log must promise stands in [`kenh_domain::log`]; nothing here is named by any role.
 
 pub mod embedded;
+pub mod registry;

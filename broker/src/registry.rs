@@ -1,0 +1,197 @@
+//! The client of a schema registry: of ours, or of any other that speaks Confluent's REST API.
+//!
+//! It asks for schemas by id and for the latest of a subject. It registers nothing (releasing a schema is a review), keeps
+//! nothing (a schema's text never changes under its id: who asks often keeps it), and speaks plain HTTP only, to a
+//! registry on loopback or behind a proxy that ends TLS. It blocks: call it from a thread of its own, never from an async
+//! task.
+//!
+//! Source: Confluent's documentation, "Schema Registry API Reference".
+
+use std::fmt;
+use std::time::Duration;
+
+use kenh_domain::wire::SchemaId;
+use schema_registry_converter::blocking::schema_registry::{SrSettings, get_schema_by_id, get_schema_by_subject};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{RawError, RegisteredSchema, SchemaType, SubjectNameStrategy};
+
+/// The user name beside a token; the registry looks at the token alone.
+const USER: &str = "kenh";
+/// Longest wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest subject: a topic's name, which Kafka bounds to 249 bytes, and a suffix.
+const MAX_SUBJECT_BYTES: usize = 256;
+
+/// A client of one registry. Cheap to clone.
+#[derive(Clone)]
+pub struct RegistryClient {
+    settings: SrSettings,
+    url: String,
+}
+
+/// A schema as the registry holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// Its id.
+    pub id: SchemaId,
+    /// Its version in the subject, where the registry tells it.
+    pub version: Option<u32>,
+    /// Its JSON text.
+    pub schema: String,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A schema by its id.
+    Schema(SchemaId),
+    /// The latest schema of a subject.
+    Latest(String),
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Schema(id) => write!(f, "schema {id}"),
+            Self::Latest(subject) => write!(f, "the latest schema of subject {subject}"),
+        }
+    }
+}
+
+/// Why a registry gave no schema.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The address cannot be used. It is not shown: somebody may have put a password into it.
+    #[error("the address of the registry cannot be used: {0}")]
+    Address(&'static str),
+    /// No subject is called so.
+    #[error("{0:?} is not the name of a subject")]
+    Subject(String),
+    /// The registry does not have it.
+    #[error("the registry has no such thing: {asked} (error code {code})")]
+    Missing {
+        /// What was asked for.
+        asked: Asked,
+        /// The registry's error code: 40401 subject, 40402 version, 40403 schema.
+        code: u32,
+    },
+    /// The registry does not take the token.
+    #[error("the registry refuses access to {asked}; is the token right?")]
+    Denied {
+        /// What was asked for.
+        asked: Asked,
+    },
+    /// It is not an Avro schema.
+    #[error("{asked} is not an Avro schema")]
+    NotAvro {
+        /// What was asked for.
+        asked: Asked,
+    },
+    /// No answer, or one that says to come back later.
+    #[error("the registry cannot be reached for {asked}")]
+    Unreachable {
+        /// What was asked for.
+        asked: Asked,
+        /// What failed.
+        #[source]
+        source: SRCError,
+    },
+    /// An answer that is none.
+    #[error("the registry failed on {asked}")]
+    Failed {
+        /// What was asked for.
+        asked: Asked,
+        /// What it said.
+        #[source]
+        source: SRCError,
+    },
+}
+
+impl RegistryError {
+    /// Whether the same question may find an answer later, with nothing changed here.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+impl fmt::Debug for RegistryClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryClient").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl RegistryClient {
+    /// A client of the registry at `url` (`http://host:port`), with `token` as the password of its Basic authorisation.
+    /// Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`RegistryError::Address`].
+    pub fn new(url: &str, token: Option<&str>) -> Result<Self, RegistryError> {
+        let url = url.trim_end_matches('/');
+        let host = url.strip_prefix("http://").ok_or(RegistryError::Address("it does not begin with http://"))?;
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c)) {
+            return Err(RegistryError::Address("it is no host and port"));
+        }
+        if host.contains('@') {
+            return Err(RegistryError::Address("it holds a user name; give the token apart"));
+        }
+        let mut builder = SrSettings::new_builder(url.to_string());
+        // No proxy that the environment names may see the token.
+        builder.set_timeout(TIMEOUT).no_proxy();
+        if token.is_some() {
+            builder.set_basic_authorization(USER, token);
+        }
+        let settings = builder.build().map_err(|_| RegistryError::Address("no client can be made for it"))?;
+        Ok(Self { settings, url: url.to_string() })
+    }
+
+    /// The text of schema `id`.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn schema(&self, id: SchemaId) -> Result<String, RegistryError> {
+        let asked = Asked::Schema(id);
+        Ok(answer(asked, get_schema_by_id(id.0, &self.settings))?.schema)
+    }
+
+    /// The latest schema of `subject` (`<topic>-value` for a topic's values).
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn latest(&self, subject: &str) -> Result<Registered, RegistryError> {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "?#%\\".contains(c);
+        if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains(odd) {
+            return Err(RegistryError::Subject(subject.chars().take(MAX_SUBJECT_BYTES).collect()));
+        }
+        // Of the library's strategies the one that takes a subject as it is.
+        let strategy = SubjectNameStrategy::RecordNameStrategy(subject.to_string());
+        answer(Asked::Latest(subject.to_string()), get_schema_by_subject(&self.settings, &strategy))
+    }
+}
+
+fn answer(asked: Asked, answer: Result<RegisteredSchema, SRCError>) -> Result<Registered, RegistryError> {
+    let found = answer.map_err(|source| explain(asked.clone(), source))?;
+    if found.schema_type != SchemaType::Avro {
+        return Err(RegistryError::NotAvro { asked });
+    }
+    Ok(Registered { id: SchemaId(found.id), version: found.version, schema: found.schema })
+}
+
+fn explain(asked: Asked, source: SRCError) -> RegistryError {
+    if source.retriable {
+        return RegistryError::Unreachable { asked, source };
+    }
+    let code = std::error::Error::source(&source)
+        .and_then(|cause| cause.downcast_ref::<RawError>())
+        .map(|raw| raw.error_code)
+        .unwrap_or_default();
+    // The library keeps the HTTP status in its text alone; Confluent's codes are a status, or one with two digits more.
+    let status = source.error.split("status ").nth(1).and_then(|text| text.get(..3)?.parse().ok());
+    match status.unwrap_or(if code >= 1000 { code / 100 } else { code }) {
+        401 | 403 => RegistryError::Denied { asked },
+        404 => RegistryError::Missing { asked, code },
+        429 | 500..=599 => RegistryError::Unreachable { asked, source },
+        _ => RegistryError::Failed { asked, source },
+    }
+}
