@@ -8,11 +8,15 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# need_packages COMMAND=PACKAGE…: installs the Debian package of each command that is missing.
+# need_packages THING=PACKAGE…: installs the Debian package of each command, or file by its absolute path, that is missing.
 need_packages() {
-  local wanted=() pair
+  local wanted=() pair thing
   for pair in "$@"; do
-    have "${pair%%=*}" || wanted+=("${pair#*=}")
+    thing=${pair%%=*}
+    case "$thing" in
+      /*) [ -e "$thing" ] || wanted+=("${pair#*=}") ;;
+      *) have "$thing" || wanted+=("${pair#*=}") ;;
+    esac
   done
   [ ${#wanted[@]} = 0 ] && return 0
   if ! have apt-get; then
@@ -22,6 +26,12 @@ need_packages() {
   echo "installing ${wanted[*]}" >&2
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}" >&2
+}
+
+# need_to_build: a C compiler, and what librdkafka is built against.
+need_to_build() {
+  need_packages cc=build-essential make=build-essential pkg-config=pkg-config \
+    /usr/include/openssl/ssl.h=libssl-dev /usr/include/zlib.h=zlib1g-dev
 }
 
 # need_rust: the toolchain in rust-toolchain.toml is fetched by rustup on first use; rustup itself must be there.

@@ -42,6 +42,12 @@ pub enum Command {
     Demo(Demo),
     /// Run all roles until SIGTERM or Ctrl-C: router, control, copies, HTTP
     Up,
+    /// Run the router alone, on a Kafka cluster
+    Route,
+    /// Run the control role alone, on a Kafka cluster; there is one
+    Control,
+    /// Run copies and HTTP alone, on a Kafka cluster
+    Serve,
     /// Roles, lag, copies and freshness
     Status,
     /// Start something new
@@ -97,6 +103,19 @@ pub struct Demo {
     /// What the copies are kept in
     #[arg(long, value_enum, default_value_t)]
     pub store: StoreKind,
+    /// What the log is: the directory, or the Kafka cluster that kafka.bootstrap names (scripts/demo starts one)
+    #[arg(long, value_enum, default_value_t)]
+    pub log: LogKind,
+}
+
+/// What a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogKind {
+    /// A directory.
+    #[default]
+    Embedded,
+    /// A Kafka cluster.
+    Kafka,
 }
 
 /// `kenh new …`

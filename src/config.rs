@@ -3,6 +3,7 @@
 //! Every key has a default, so that a laptop needs no file. `docs/configuration.md` lists the keys; a test holds it to
 //! [`KEYS`].
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,20 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
     ("copies[].agency", "", "", "Whose views are copied."),
     ("copies[].system", "", "the agency's first system", "As which of its systems the views are read."),
     ("copies[].store", "", "sled", "`sled` or `fjall`."),
+    (
+        "kafka.bootstrap",
+        "KENH_KAFKA",
+        "",
+        "Brokers (`host:port,…`) of a Kafka cluster: the log is there, and not in the directory.",
+    ),
+    ("kafka.replication", "KENH_KAFKA_REPLICATION", "3", "Replicas of the topics that are made. 1 for a single node."),
+    (
+        "kafka.settings",
+        "",
+        "{}",
+        "Further settings of librdkafka, such as `security.protocol`. Secrets only as `file:PATH` or `env:NAME`.",
+    ),
+    ("otlp", "KENH_OTLP", "", "Where traces and metrics are sent over OTLP/HTTP, such as `http://127.0.0.1:4318`."),
 ];
 
 /// What a store is built on.
@@ -64,6 +79,34 @@ pub struct Copy {
     pub store: StoreKind,
 }
 
+/// A Kafka cluster that holds the log.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port` of its brokers, separated by commas.
+    #[serde(default)]
+    pub bootstrap: String,
+    /// Replicas of the topics that are made.
+    #[serde(default = "Kafka::default_replication")]
+    pub replication: i32,
+    /// Further settings of librdkafka; references are resolved.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Kafka {
+    const fn default_replication() -> i32 {
+        3
+    }
+}
+
+// Settings may hold passwords.
+impl std::fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kafka({}, replication {})", self.bootstrap, self.replication)
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -72,6 +115,8 @@ struct File {
     fsync: Option<Fsync>,
     #[serde(default)]
     copies: Vec<Copy>,
+    kafka: Option<Kafka>,
+    otlp: Option<String>,
 }
 
 /// The configuration as resolved.
@@ -85,6 +130,10 @@ pub struct Config {
     pub fsync: Fsync,
     /// Copies to keep.
     pub copies: Vec<Copy>,
+    /// The cluster that holds the log; none: the directory does.
+    pub kafka: Option<Kafka>,
+    /// Where telemetry goes; none: nowhere.
+    pub otlp: Option<String>,
 }
 
 /// A configuration that cannot be used.
@@ -116,6 +165,14 @@ pub enum ConfigError {
         value: String,
         /// What it should hold.
         expected: &'static str,
+    },
+    /// A reference to a secret that leads nowhere, or a secret that is none.
+    #[error("kafka.settings.{key}: {problem}")]
+    Secret {
+        /// Of which setting.
+        key: String,
+        /// What is wrong; never the value.
+        problem: String,
     },
     /// An address beyond loopback.
     #[error(
@@ -166,8 +223,44 @@ impl Config {
             }
         };
         let data = variable("KENH_DATA").map(|(_, v)| PathBuf::from(v)).or(file.data).unwrap_or_else(|| "data".into());
-        Ok(Self { data, listen, fsync, copies: file.copies })
+        let otlp = variable("KENH_OTLP").map(|(_, v)| v).or(file.otlp);
+        let mut kafka = file.kafka;
+        if let Some((_, bootstrap)) = variable("KENH_KAFKA") {
+            let here = kafka.get_or_insert_with(|| Kafka {
+                bootstrap: String::new(),
+                replication: Kafka::default_replication(),
+                settings: BTreeMap::new(),
+            });
+            here.bootstrap = bootstrap;
+        }
+        if let (Some(kafka), Some((variable, value))) = (&mut kafka, variable("KENH_KAFKA_REPLICATION")) {
+            let expected = "a number of replicas, such as 3";
+            kafka.replication = value.parse().map_err(|_| ConfigError::Variable { variable, value, expected })?;
+        }
+        if let Some(kafka) = &mut kafka {
+            for (key, value) in &mut kafka.settings {
+                *value = resolve(key, value, &get)?;
+            }
+        }
+        Ok(Self { data, listen, fsync, copies: file.copies, kafka, otlp })
     }
+}
+
+/// A setting's value: itself, or what its reference leads to. A secret is never written out.
+fn resolve(key: &str, value: &str, get: &impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
+    let wrong = |problem: String| ConfigError::Secret { key: key.into(), problem };
+    if let Some(file) = value.strip_prefix("file:") {
+        let text = std::fs::read_to_string(file).map_err(|e| wrong(format!("{file} cannot be read: {e}")))?;
+        return Ok(text.trim_end_matches(['\n', '\r']).to_owned());
+    }
+    if let Some(name) = value.strip_prefix("env:") {
+        return get(name).ok_or_else(|| wrong(format!("the variable {name} is not set")));
+    }
+    let secret = ["password", "secret", "key.pem", "sasl.jaas"].iter().any(|part| key.contains(part));
+    if secret {
+        return Err(wrong("a secret is named by reference only: file:PATH or env:NAME".into()));
+    }
+    Ok(value.to_owned())
 }
 
 #[cfg(test)]
@@ -195,6 +288,18 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let error = load("data: a\nlissten: 127.0.0.1:1\n", |_| None).unwrap_err().to_string();
         assert!(error.contains("lissten") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_named_by_reference_only() {
+        let yaml = "kafka:\n  bootstrap: a:1\n  settings:\n    sasl.password: ";
+        let error = load(&format!("{yaml}hunter2\n"), |_| None).unwrap_err().to_string();
+        assert!(error.contains("sasl.password") && !error.contains("hunter2"), "{error}");
+        let get = |name: &str| (name == "PASSWORD").then(|| "hunter2".into());
+        let config = load(&format!("{yaml}env:PASSWORD\n"), get).unwrap();
+        assert_eq!(config.kafka.as_ref().unwrap().settings["sasl.password"], "hunter2");
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(load(&format!("{yaml}env:MISSING\n"), get).is_err());
     }
 
     #[test]

@@ -7,15 +7,18 @@
 //! | [`commands`] | one file a command |
 //! | [`node`] | a node's directory, its running roles, and how other commands reach them |
 //! | [`http`] | health, metrics, look-ups, the registry, the log for other commands |
+//! | [`status`], [`metrics`], [`telemetry`] | what a node says of itself |
 //! | [`output`], [`time`] | printing, and the clock |
 
 mod cli;
 mod commands;
 mod config;
 mod http;
+mod metrics;
 mod node;
 mod output;
 mod status;
+mod telemetry;
 mod time;
 
 use std::process::ExitCode;
@@ -38,7 +41,8 @@ fn main() -> ExitCode {
 /// Log lines go to stderr: as JSON where a program reads (`KENH_LOG_FORMAT=json`), else for people. `KENH_LOG` says
 /// which (`info`, `kenh_router=debug`, …); commands other than `up` are quiet but for warnings.
 fn logs(cli: &Cli) {
-    let default = if matches!(cli.command, Command::Up) { "info" } else { "warn" };
+    let long_running = matches!(cli.command, Command::Up | Command::Route | Command::Control | Command::Serve);
+    let default = if long_running { "info" } else { "warn" };
     let wanted = std::env::var("KENH_LOG").unwrap_or_else(|_| format!("{default},fjall=warn,lsm_tree=warn,sled=warn"));
     let (filter, wrong) = match tracing_subscriber::EnvFilter::try_new(&wanted) {
         Ok(filter) => (filter, None),
@@ -71,6 +75,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Demo(demo) => commands::demo::run(&demo, &mut config, output),
         Command::Up => commands::up::run(RoleSet::ALL, &config),
+        Command::Route => commands::up::apart(RoleSet::ROUTE, &config),
+        Command::Control => commands::up::apart(RoleSet::CONTROL, &config),
+        Command::Serve => commands::up::apart(RoleSet::SERVE, &config),
         Command::Status => commands::status::run(&config, output),
         Command::Apply(apply) => commands::apply::run(&apply, &config, output),
         Command::Check(check) => commands::produce::check(&check, &config, output),

@@ -3,9 +3,11 @@
 //! | module | what |
 //! |---|---|
 //! | [`embedded`] | a log that is one directory, for one process |
+//! | [`kafka`] | Apache Kafka |
 //! | [`registry`] | the client of a schema registry |
 //!
 //! What a log must promise stands in [`kenh_domain::log`]; nothing here is named by any role.
 
 pub mod embedded;
+pub mod kafka;
 pub mod registry;

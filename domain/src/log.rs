@@ -11,7 +11,8 @@
 //! # Accepted, durable, committed
 //! [`Writer::write`] *accepts*; [`Writer::flush`] returns when everything accepted is *durable* (the embedded log has
 //! called fsync; Kafka has the acknowledgement of all in-sync replicas). [`Claim::commit`] returns when the whole batch
-//! is durable and visible, or an error that says what is known.
+//! is durable and visible, or an error that says what is known. (Visible: unless a transaction of another group is open
+//! in the same partition, which hides what lies behind it until it ends.)
 //!
 //! # Claims
 //! A [`Claim`] is the right to commit for a group. A new claim on a group *fences* the one before: from the moment
@@ -126,7 +127,7 @@ pub struct Access {
 pub struct NewRecord {
     /// Where to; the partition is always explicit.
     pub to: TopicPartition,
-    /// Milliseconds since 1970 (UTC).
+    /// Milliseconds since 1970 (UTC), from 1 on: a log may keep an earlier time as 1.
     pub timestamp_ms: i64,
     /// The record key; empty where a topic has no use for one.
     pub key: Bytes,
@@ -212,12 +213,14 @@ pub trait Log: Send + Sync {
     /// changes its retention to the one given and is otherwise without effect.
     ///
     /// # Errors
-    /// [`AdminError::Partitions`] when it exists with another number of partitions.
+    /// [`AdminError::Partitions`] when it exists with another number of partitions; [`AdminError::Storage`], also when the
+    /// name was deleted before and this log uses none twice ([`Log::delete_topic`]).
     fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError>;
 
     /// Deletes a topic, its records and its access list. One that does not exist is no error. Readers of it get
     /// [`ReadError::Denied`] from then on. A topic made again under the name starts at positions that the old one never
-    /// had, or shows a new [`Incarnation`].
+    /// had, or shows a new [`Incarnation`]; a log that can do neither does not make it again. So the bus uses no name
+    /// twice: editions rise.
     ///
     /// # Errors
     /// [`AdminError::Storage`].

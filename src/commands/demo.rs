@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Failure, apply, up};
-use crate::cli::{Demo, Output};
+use crate::cli::{Demo, LogKind, Output};
 use crate::config::{self, Config};
 use crate::http::Server;
 use crate::node::Node;
@@ -54,6 +54,16 @@ struct Filled {
 
 /// `kenh demo`
 pub fn run(demo: &Demo, config: &mut Config, output: Output) -> Result<(), Failure> {
+    match demo.log {
+        LogKind::Embedded => config.kafka = None,
+        LogKind::Kafka if config.kafka.is_none() => {
+            return Err(Failure::Usage(
+                "--log kafka needs a cluster: set kafka.bootstrap in kenh.yaml or KENH_KAFKA (scripts/demo starts one)"
+                    .into(),
+            ));
+        }
+        LogKind::Kafka => {}
+    }
     if demo.reset {
         reset(&config.data)?;
     }

@@ -81,6 +81,7 @@ pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
             let how = match &reach {
                 Reach::Local(_) => "opened; no node runs on this directory".to_owned(),
                 Reach::Remote(client, _) => format!("a node runs at {}", client.address()),
+                Reach::Cluster(_) => "a Kafka cluster answers".to_owned(),
             };
             report.green("the log opens", how);
             let log = reach.log();

@@ -25,7 +25,7 @@ pub fn run(new: &NewDataset, output: Output) -> Result<(), Failure> {
             "dataset": draft.dataset, "rows": draft.rows, "key": draft.key, "created": written.created,
             "unchanged": written.unchanged, "notes": draft.notes,
             "fields": draft.fields.iter().map(|f| json!({
-                "header": f.header, "name": f.name, "type": format!("{:?}", f.kind).to_lowercase(),
+                "header": f.header, "name": f.name, "type": f.kind.to_string(),
                 "nullable": f.nullable,
             })).collect::<Vec<_>>(),
         }));
@@ -39,7 +39,7 @@ pub fn run(new: &NewDataset, output: Output) -> Result<(), Failure> {
             vec![
                 f.header.clone(),
                 f.name.clone(),
-                format!("{:?}", f.kind).to_lowercase(),
+                f.kind.to_string(),
                 yes(f.nullable),
                 yes(draft.key.contains(&f.name)),
             ]

@@ -187,7 +187,7 @@ pub fn run(produce: &Produce, config: &Config, output: Output) -> Result<(), Fai
     // Where nobody runs the bus, we do, until our receipts are in.
     let roles = match &reach {
         Reach::Local(node) => Some(Roles::start(node, RoleSet::BUS, &[])?),
-        Reach::Remote(..) => None,
+        Reach::Remote(..) | Reach::Cluster(_) => None,
     };
     let done = submit(produce, &*reach.log(), output);
     let stopped = roles.map_or(Ok(()), Roles::stop);

@@ -22,7 +22,7 @@ pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
                 running(&status, client.address());
             }
         }
-        Reach::Local(node) => {
+        Reach::Local(node) | Reach::Cluster(node) => {
             let set = kenh_governance::load(&*node.log)?;
             let grants = set.views.values().filter(|v| v.in_force(now_ms())).count();
             if output == Output::Json {

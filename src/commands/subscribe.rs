@@ -27,7 +27,7 @@ pub fn run(subscribe: &Subscribe, config: &Config, output: Output) -> Result<(),
     // Where nobody runs the bus, we do: cards and positions are written by its roles.
     let roles = match &reach {
         Reach::Local(node) => Some(Roles::start(node, RoleSet::BUS, &[])?),
-        Reach::Remote(..) => None,
+        Reach::Remote(..) | Reach::Cluster(_) => None,
     };
     let kept = keep(subscribe, config, &reach, output);
     let stopped = roles.map_or(Ok(()), Roles::stop);

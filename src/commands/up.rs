@@ -8,15 +8,36 @@ use crate::http::Server;
 use crate::node::run::{RoleSet, Roles};
 use crate::node::{Node, signal};
 use crate::output;
+use crate::telemetry::Telemetry;
 
 /// Runs roles and serves HTTP.
 pub fn run(which: RoleSet, config: &Config) -> Result<(), Failure> {
     let node = Node::open(config)?;
+    let mut telemetry = config.otlp.as_deref().map(|to| Telemetry::start(to, which.name())).transpose()?;
     let roles = Roles::start(&node, which, &config.copies)?;
     warn_unsigned(&roles);
     let server = Server::start(&node, &roles, config.listen)?;
+    if let (Some(telemetry), Some(to)) = (&mut telemetry, &config.otlp) {
+        telemetry.measure(to, which.name(), server.status())?;
+    }
     output::note(format_args!("kenh serves {} on http://{}", node.dir.display(), server.address()));
-    serve(roles, server)
+    let served = serve(roles, server);
+    if let Some(telemetry) = telemetry {
+        telemetry.stop();
+    }
+    served
+}
+
+/// Runs some of the roles, which only a log that takes more than one process allows.
+pub fn apart(which: RoleSet, config: &Config) -> Result<(), Failure> {
+    if config.kafka.is_none() {
+        return Err(Failure::Usage(
+            "on the embedded log all roles run in one process: kenh up. Roles run apart on a Kafka cluster \
+             (kafka.bootstrap in kenh.yaml)"
+                .into(),
+        ));
+    }
+    run(which, config)
 }
 
 /// Serves until a signal comes or a role fails, then stops everything in order.

@@ -119,6 +119,7 @@ pub enum ServeError {
 
 /// HTTP while it is served; `node.json` lies in the data directory as long.
 pub struct Server {
+    app: Arc<App>,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
@@ -145,23 +146,31 @@ impl Server {
         let bind = |source| ServeError::Bind { address: listen, source };
         let listener = runtime.block_on(tokio::net::TcpListener::bind(listen)).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
+        let served = app.clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
-            let served = runtime.block_on(async {
+            let ended = runtime.block_on(async {
                 let stop = async {
                     // A sender that is gone stops it as well.
                     let _ = stopped.await;
                 };
-                axum::serve(listener, routes(app)).with_graceful_shutdown(stop).await
+                axum::serve(listener, routes(served)).with_graceful_shutdown(stop).await
             });
-            if let Err(error) = served {
+            if let Err(error) = ended {
                 tracing::error!(%error, "HTTP ended");
             }
         });
         let thread = thread.map_err(ServeError::Start)?;
         let running = client::Running { pid: std::process::id(), address: address.to_string(), token };
         let announced = Announced::new(&node.dir, &running)?;
-        Ok(Self { address, stop, thread, _announced: announced })
+        Ok(Self { app, address, stop, thread, _announced: announced })
+    }
+
+    /// A way to ask for the node's status.
+    #[must_use]
+    pub fn status(&self) -> Arc<dyn Fn() -> crate::status::Status + Send + Sync> {
+        let app = self.app.clone();
+        Arc::new(move || app.status())
     }
 
     /// Where it listens.

@@ -1,7 +1,7 @@
 //! A node: one directory with everything it holds, and how a command reaches it.
 //!
 //! ```text
-//! <data>/log/            the embedded log
+//! <data>/log/            the embedded log (none where the log is a Kafka cluster)
 //! <data>/secret          the node's master secret, 64 hexadecimal digits, readable by its owner alone
 //! <data>/state/          the router's state images; may be deleted, is then rebuilt from the log
 //! <data>/copies/<AGENCY> the copies this node keeps
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kenh_broker::embedded::{EmbeddedLog, OpenError};
+use kenh_broker::kafka::{ConnectError, KafkaLog};
 use kenh_domain::log::Log;
 use kenh_domain::names::Agency;
 use kenh_domain::secret::Secret;
@@ -47,6 +48,9 @@ pub enum NodeError {
     /// The log cannot be opened.
     #[error("the log of this node cannot be opened")]
     Log(#[from] OpenError),
+    /// The cluster cannot be used.
+    #[error("the Kafka cluster cannot be used")]
+    Kafka(#[from] ConnectError),
     /// A node runs on the directory but cannot be reached.
     #[error("a node runs on this directory but cannot be reached")]
     Unreachable(#[from] CallError),
@@ -65,10 +69,12 @@ pub struct Node {
 
 /// How a command works with a node.
 pub enum Reach {
-    /// It holds the directory itself.
+    /// It holds the directory itself, and runs what it needs.
     Local(Node),
     /// Another process does, and is asked.
     Remote(Arc<Client>, Arc<dyn Log>),
+    /// The log is a cluster, and the roles run wherever they run.
+    Cluster(Node),
 }
 
 impl Reach {
@@ -76,7 +82,7 @@ impl Reach {
     #[must_use]
     pub fn log(&self) -> Arc<dyn Log> {
         match self {
-            Self::Local(node) => node.log.clone(),
+            Self::Local(node) | Self::Cluster(node) => node.log.clone(),
             Self::Remote(_, log) => log.clone(),
         }
     }
@@ -90,16 +96,9 @@ impl Node {
     pub fn open(config: &Config) -> Result<Self, NodeError> {
         let dir = config.data.clone();
         make_private_dir(&dir)?;
-        let options = kenh_broker::embedded::Options {
-            fsync: match config.fsync {
-                Fsync::EachCommit => kenh_broker::embedded::Fsync::EachCommit,
-                Fsync::Never => kenh_broker::embedded::Fsync::Never,
-            },
-            ..Default::default()
-        };
-        let log = EmbeddedLog::open(&dir.join("log"), options)?;
+        let log = open_log(config)?;
         let master = read_or_make_secret(&dir.join("secret"))?;
-        Ok(Self { dir, log: Arc::new(log), master })
+        Ok(Self { dir, log, master })
     }
 
     /// Opens the directory, or reaches the process that holds it.
@@ -108,6 +107,7 @@ impl Node {
     /// [`NodeError`].
     pub fn reach(config: &Config) -> Result<Reach, NodeError> {
         match Self::open(config) {
+            Ok(node) if config.kafka.is_some() => Ok(Reach::Cluster(node)),
             Ok(node) => Ok(Reach::Local(node)),
             Err(NodeError::Log(OpenError::InUse { .. })) if running_file(&config.data).exists() => {
                 let client = Arc::new(Client::new(read_running(&config.data)?));
@@ -123,7 +123,11 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub fn existing(config: &Config) -> Result<Option<Reach>, NodeError> {
-        if config.data.join("log").exists() { Self::reach(config).map(Some) } else { Ok(None) }
+        if config.kafka.is_some() || config.data.join("log").exists() {
+            Self::reach(config).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Where the router keeps its state images.
@@ -143,6 +147,26 @@ impl Node {
 #[must_use]
 pub fn copies_dir(dir: &Path, agency: &Agency) -> PathBuf {
     dir.join("copies").join(agency.as_str())
+}
+
+/// The log that the configuration names.
+fn open_log(config: &Config) -> Result<Arc<dyn Log>, NodeError> {
+    if let Some(kafka) = &config.kafka {
+        let options = kenh_broker::kafka::Options {
+            bootstrap: kafka.bootstrap.clone(),
+            settings: kafka.settings.clone(),
+            replication: kafka.replication,
+        };
+        return Ok(Arc::new(KafkaLog::connect(options)?));
+    }
+    let options = kenh_broker::embedded::Options {
+        fsync: match config.fsync {
+            Fsync::EachCommit => kenh_broker::embedded::Fsync::EachCommit,
+            Fsync::Never => kenh_broker::embedded::Fsync::Never,
+        },
+        ..Default::default()
+    };
+    Ok(Arc::new(EmbeddedLog::open(&config.data.join("log"), options)?))
 }
 
 fn running_file(dir: &Path) -> PathBuf {

@@ -123,6 +123,17 @@ impl RoleSet {
     pub const CONTROL: Self = Self { router: false, control: true, copies: false };
     /// `kenh serve`
     pub const SERVE: Self = Self { router: false, control: false, copies: true };
+
+    /// What telemetry calls a process that runs these.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self { router: true, control: true, .. } => "up",
+            Self { router: true, .. } => "route",
+            Self { control: true, .. } => "control",
+            Self { .. } => "serve",
+        }
+    }
 }
 
 /// The roles of a node while they run.

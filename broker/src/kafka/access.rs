@@ -1,7 +1,13 @@
-//! Access lists, in the compacted topic `kenh.access`: key a topic's name, value its list as JSON; a tombstone when the
-//! topic is deleted. Every process keeps them in memory and follows the topic.
+//! Access lists, in the compacted topic `kenh.access`: key a topic's name, value its list as JSON (format 1, below), or
+//! that the topic was deleted, which stays for good. Every process keeps them in memory and follows the topic: what one
+//! sets is in force there when the call returns, and in the others when their follower has read it.
+//!
+//! ```json
+//! {"format":1,"access":[{"principal":"…","operation":"read"}]}
+//! {"format":1,"deleted":true}
+//! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,12 +16,13 @@ use std::time::{Duration, Instant};
 use kenh_domain::log::{Access, AdminError, Operation, Retention};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
+use serde::{Deserialize, Serialize};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use super::fetch::{Fetched, Fetcher};
+use super::fetch::{Fetched, Fetcher, is_transient};
 use super::topics::Topics;
-use super::{ADMIN_TIMEOUT, Options, QUERY_TIMEOUT, settings};
+use super::{ADMIN_TIMEOUT, Asker, Options, QUERY_TIMEOUT, settings};
 
 pub const NAME: &str = "kenh.access";
 /// How long the follower waits before it looks whether it is to stop.
@@ -23,9 +30,32 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two steps of a wait for a delivery.
 const STEP: Duration = Duration::from_micros(500);
 
+/// A value of the topic.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    format: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    access: Option<Vec<Access>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+}
+
+/// The number of the format above.
+const FORMAT: u32 = 1;
+
+/// Just the number: read first, so that a newer format is told from nonsense.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 #[derive(Default)]
 struct State {
     lists: HashMap<Topic, Vec<Access>>,
+    /// Names that are not used again.
+    deleted: HashSet<Topic>,
+    /// A format that this release does not know was seen.
+    newer: Option<u32>,
     /// Everything before this offset is in `lists`.
     until: i64,
     failed: Option<String>,
@@ -47,7 +77,7 @@ pub struct AccessLists {
     inner: Arc<Inner>,
     topics: Arc<Topics>,
     producer: BaseProducer,
-    asker: BaseConsumer,
+    asker: Arc<Asker>,
     follower: Option<JoinHandle<()>>,
     /// One change at a time.
     changing: Mutex<()>,
@@ -58,11 +88,11 @@ fn failed(error: impl Into<kenh_domain::log::StorageError>) -> AdminError {
 }
 
 impl AccessLists {
-    pub fn open(options: &Options, topics: Arc<Topics>) -> Result<Arc<Self>, AdminError> {
+    pub fn open(options: &Options, topics: Arc<Topics>, asker: Arc<Asker>) -> Result<Arc<Self>, AdminError> {
         topics.make(NAME, 1, Retention::Compacted { tombstone_days: 30 })?;
-        let asker: BaseConsumer = settings::consumer(options, "kenh-access").create().map_err(failed)?;
         let start = await_bounds(&asker)?.0;
-        let mut fetcher = Fetcher::open(options, "kenh-access", &[(NAME.into(), 0, start)]).map_err(failed)?;
+        let mut fetcher = Fetcher::new(options, "kenh-access").map_err(failed)?;
+        fetcher.assign(&[(NAME.into(), 0, start)]).map_err(failed)?;
         let inner =
             Arc::new(Inner { state: Mutex::default(), moved: Condvar::new(), stop: AtomicBool::new(false) });
         let follow = inner.clone();
@@ -89,6 +119,9 @@ impl AccessLists {
             changing: Mutex::default(),
         };
         lists.catch_up()?;
+        if let Some(format) = lists.inner.lock().newer {
+            return Err(failed(format!("{NAME} has format {format}; this release knows {FORMAT}: use a newer one")));
+        }
         Ok(Arc::new(lists))
     }
 
@@ -109,14 +142,13 @@ impl AccessLists {
         Ok(())
     }
 
+    /// None: it is deleted.
     fn write(&self, topic: &Topic, list: Option<&[Access]>) -> Result<(), AdminError> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = list.map(serde_json::to_vec).transpose().map_err(failed)?;
+        let entry = Entry { format: FORMAT, access: list.map(<[Access]>::to_vec), deleted: list.is_none() };
+        let value = serde_json::to_vec(&entry).map_err(failed)?;
         let key = topic.to_string();
-        let mut record = BaseRecord::<str, [u8]>::to(NAME).partition(0).key(&key);
-        if let Some(value) = &value {
-            record = record.payload(value);
-        }
+        let record = BaseRecord::<str, [u8]>::to(NAME).partition(0).key(&key).payload(&value);
         self.producer.send(record).map_err(|(error, _)| failed(error))?;
         let begun = Instant::now();
         while self.producer.in_flight_count() > 0 {
@@ -131,6 +163,14 @@ impl AccessLists {
     /// A topic is there; nobody has access until a list says so.
     pub fn know(&self, topic: &Topic) -> Result<(), AdminError> {
         if self.get(topic).is_none() { self.write(topic, Some(&[])) } else { Ok(()) }
+    }
+
+    /// Whether a name is free to be made, or is made already.
+    pub fn may_make(&self, topic: &Topic) -> Result<(), AdminError> {
+        match self.inner.lock().deleted.contains(topic) {
+            true => Err(failed(format!("topic {topic} was deleted, and its name is not used again: its positions would be"))),
+            false => Ok(()),
+        }
     }
 
     pub fn forget(&self, topic: &Topic) -> Result<(), AdminError> {
@@ -190,27 +230,49 @@ impl State {
         match fetched {
             Fetched::Record { offset, key, value, .. } => {
                 let topic = std::str::from_utf8(&key).ok().and_then(|name| name.parse::<Topic>().ok());
-                let list = value.as_deref().map(serde_json::from_slice::<Vec<Access>>);
-                match (topic, list) {
-                    (Some(topic), Some(Ok(list))) => drop(self.lists.insert(topic, list)),
-                    (Some(topic), None) => drop(self.lists.remove(&topic)),
-                    // Default deny: what cannot be read gives nobody access.
-                    (Some(topic), Some(Err(_))) => drop(self.lists.insert(topic, Vec::new())),
-                    (None, _) => tracing::error!(offset, "a record of {NAME} names no topic of the bus"),
+                match topic {
+                    Some(topic) => self.put(offset, topic, value.as_deref()),
+                    None => tracing::error!(offset, "a record of {NAME} names no topic of the bus"),
                 }
                 self.until = self.until.max(offset + 1);
             }
             Fetched::End { offset, .. } => self.until = self.until.max(offset),
             Fetched::Failed { code, message, .. } => {
                 tracing::warn!(%code, message, "following {NAME}");
-                self.failed = Some(format!("{code}: {message}"));
+                if !is_transient(code) {
+                    self.failed = Some(format!("{code}: {message}"));
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, offset: i64, topic: Topic, value: Option<&[u8]>) {
+        self.lists.remove(&topic);
+        // Nobody of ours writes a tombstone; it means what it says: nothing is known of the topic.
+        let Some(value) = value else { return };
+        match (serde_json::from_slice::<Format>(value), serde_json::from_slice::<Entry>(value)) {
+            (Ok(Format { format: FORMAT }), Ok(Entry { access: Some(list), deleted: false, .. })) => {
+                self.lists.insert(topic, list);
+            }
+            (Ok(Format { format: FORMAT }), Ok(Entry { deleted: true, .. })) => {
+                self.deleted.insert(topic);
+            }
+            // Default deny: what cannot be read gives nobody access.
+            (Ok(Format { format }), _) if format > FORMAT => {
+                tracing::error!(offset, format, "a record of {NAME} has a format of a newer release");
+                self.newer = Some(format);
+                self.lists.insert(topic, Vec::new());
+            }
+            _ => {
+                tracing::error!(offset, "a record of {NAME} cannot be read");
+                self.lists.insert(topic, Vec::new());
             }
         }
     }
 }
 
 /// First and end offset of the topic; it may have been made a moment ago.
-fn await_bounds(asker: &BaseConsumer) -> Result<(i64, i64), AdminError> {
+fn await_bounds(asker: &Asker) -> Result<(i64, i64), AdminError> {
     let begun = Instant::now();
     loop {
         match asker.fetch_watermarks(NAME, 0, QUERY_TIMEOUT) {

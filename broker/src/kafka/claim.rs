@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kenh_domain::limits::MAX_METADATA_BYTES;
+use kenh_domain::limits::{MAX_LOG_RECORD_BYTES, MAX_METADATA_BYTES};
 use kenh_domain::log::{Batch, Claim, CommitError, Committed, NewRecord, Position, TopicPartition};
 use kenh_domain::names::Group;
 use kenh_domain::topic::Topic;
@@ -17,12 +17,16 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::settings::{self, TRANSACTION_TIMEOUT_MS};
 use super::topics::Topics;
-use super::{Options, QUERY_TIMEOUT, is_missing, offset, partition, position};
+use super::{Options, QUERY_TIMEOUT, is_missing, offset, partition, position, timestamp};
 
 /// Between two looks at what has been delivered: rdkafka's own flush looks every 100 ms, which would be most of a commit.
 const STEP: Duration = Duration::from_micros(500);
 /// How long one transactional call may take: the transaction itself lives no longer.
 const CALL_TIMEOUT: Duration = Duration::from_millis(TRANSACTION_TIMEOUT_MS as u64);
+
+/// How long a commit waits until readers see it. What is committed is decided and durable before; only a transaction of
+/// another group that is open in the same partition hides it for longer.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The partition whose committed offset carries the group's metadata text: one that every cluster of ours has.
 const ANCHOR: (&str, i32) = (super::access::NAME, 0);
@@ -73,8 +77,8 @@ pub struct KafkaClaim {
     committed: Committed,
     /// Why no further commit can be made.
     dead: Option<Dead>,
-    /// The consumer that the group's metadata belongs to.
-    _consumer: BaseConsumer,
+    /// The consumer that the group's metadata belongs to. It reads nothing, so that its questions wait behind no fetch.
+    consumer: BaseConsumer,
 }
 
 #[derive(Clone, Copy)]
@@ -104,7 +108,7 @@ impl KafkaClaim {
             topics: topics.clone(),
             committed,
             dead: None,
-            _consumer: consumer,
+            consumer,
         })
     }
 
@@ -117,6 +121,13 @@ impl KafkaClaim {
         if batch.metadata.len() > MAX_METADATA_BYTES {
             let reason = format!("the metadata text has {} bytes, more than {MAX_METADATA_BYTES}", batch.metadata.len());
             return Err(refuse(&TopicPartition::new(Topic::Control, 0), reason));
+        }
+        for record in &batch.records {
+            let size = record.key.len() + record.value.as_ref().map_or(0, bytes::Bytes::len);
+            if size > MAX_LOG_RECORD_BYTES {
+                let reason = format!("the record has {size} bytes, more than {MAX_LOG_RECORD_BYTES}");
+                return Err(refuse(&record.to, reason));
+            }
         }
         let mut last: Option<&TopicPartition> = None;
         for to in batch.records.iter().map(|r| &r.to).chain(batch.consumed.iter().map(|(of, _)| of)) {
@@ -144,7 +155,7 @@ impl KafkaClaim {
             loop {
                 let mut new = BaseRecord::<[u8], [u8]>::to(&name.1)
                     .partition(partition(&record.to))
-                    .timestamp(record.timestamp_ms);
+                    .timestamp(timestamp(record));
                 if !record.key.is_empty() {
                     new = new.key(&record.key);
                 }
@@ -181,6 +192,37 @@ impl KafkaClaim {
         self.send(&batch.records)?;
         self.producer.send_offsets_to_transaction(offsets, &self.metadata, CALL_TIMEOUT).map_err(Failure::of)?;
         self.producer.commit_transaction(CALL_TIMEOUT).map_err(Failure::of)
+    }
+
+    /// Waits until the ends of the partitions written to, as readers see them, have passed what was written. The
+    /// cluster answers a commit when it is decided, and writes the markers that show it a moment later.
+    fn await_visible(&self, ends: &[(TopicPartition, Position)]) {
+        let begun = Instant::now();
+        let mut hidden: Vec<_> = ends.iter().collect();
+        while !hidden.is_empty() {
+            let mut asked = TopicPartitionList::with_capacity(hidden.len());
+            for (of, _) in &hidden {
+                // As a time to look up, the logical end means the end.
+                let added = asked.add_partition_offset(&of.topic.to_string(), partition(of), Offset::End);
+                if let Err(error) = added {
+                    tracing::warn!(%error, "asking for the end of {of}");
+                    return;
+                }
+            }
+            if let Ok(found) = self.consumer.offsets_for_times(asked, VISIBLE_TIMEOUT) {
+                hidden.retain(|(of, end)| {
+                    let found = found.find_partition(&of.topic.to_string(), partition(of));
+                    !found.is_some_and(|e| matches!(e.offset(), Offset::Offset(at) if position(at) >= *end))
+                });
+            }
+            if begun.elapsed() > VISIBLE_TIMEOUT {
+                tracing::debug!(group = %self.group, partitions = hidden.len(), "committed, and not yet seen by readers");
+                return;
+            }
+            if !hidden.is_empty() {
+                self.producer.poll(STEP);
+            }
+        }
     }
 
     /// After a failure: is the claim alive, and what is known?
@@ -287,6 +329,8 @@ impl Claim for KafkaClaim {
             // Behind the last record lies the transaction's marker.
             Some((TopicPartition::new(topic.parse().ok()?, u32::try_from(number).ok()?), position(end + 1)))
         };
-        Ok(ends.into_iter().filter_map(place).collect())
+        let ends: Vec<_> = ends.into_iter().filter_map(place).collect();
+        self.await_visible(&ends);
+        Ok(ends)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! rdkafka's own `poll` hands out one record at a time (half the rate of a batch, measured) and does not tell at which
 //! offset a partition ended. Behind the last record of a transaction lies the cluster's own marker, which no reader
-//! sees; only the end's offset moves a position past it.
+//! sees: the client's own position moves past it, and past compacted records the end's offset does.
 #![allow(unsafe_code, reason = "librdkafka's batch call has no safe wrapper; each use says why it is sound")]
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{IsError as _, KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Options, settings};
+use super::{Options, QUERY_TIMEOUT, settings};
 
 /// What was fetched.
 pub enum Fetched {
@@ -33,6 +33,31 @@ pub enum Fetched {
     End { source: usize, offset: i64 },
     /// A partition (or, without one, the client) failed.
     Failed { source: Option<usize>, code: RDKafkaErrorCode, message: String },
+}
+
+/// Whether the client gets over it by itself: a broker is away for a while, or another one leads now.
+pub fn is_transient(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::NetworkException
+            | Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::BrokerNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::OffsetNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::UnknownTopicId
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+    )
 }
 
 /// A consumer of given partitions.
@@ -55,7 +80,7 @@ unsafe impl Send for Queue {}
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: the reference was taken in `Fetcher::open` and is given back once.
+        // SAFETY: the reference was taken in `Fetcher::new` and is given back once.
         unsafe { c::rd_kafka_queue_destroy(self.0.as_ptr()) }
     }
 }
@@ -64,50 +89,100 @@ impl Drop for Queue {
 const MOST: usize = 10_000;
 
 impl Fetcher {
-    /// Assigns partitions, each from an offset.
-    pub fn open(options: &Options, client: &str, from: &[(String, i32, i64)]) -> Result<Self, KafkaError> {
+    /// A client without partitions.
+    pub fn new(options: &Options, client: &str) -> Result<Self, KafkaError> {
         let consumer: BaseConsumer = settings::consumer(options, client).create()?;
-        let mut list = TopicPartitionList::new();
-        let mut sources = HashMap::new();
-        for (source, (topic, partition, offset)) in from.iter().enumerate() {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
-            sources.insert((topic.clone(), *partition), source);
-        }
         // SAFETY: the client lives in `consumer`, which outlives the queue (field order).
         let queue = unsafe { c::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue)
             .map(Queue)
             .ok_or_else(|| KafkaError::ClientCreation("the client has no consumer queue".into()))?;
-        consumer.assign(&list)?;
-        Ok(Self { queue, consumer, sources, buffer: Vec::new() })
+        Ok(Self { queue, consumer, sources: HashMap::new(), buffer: Vec::new() })
+    }
+
+    /// Takes these partitions and no others, each from an offset. What was fetched for an earlier assignment is
+    /// discarded by the client.
+    pub fn assign(&mut self, from: &[(String, i32, i64)]) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        self.sources.clear();
+        for (source, (topic, partition, offset)) in from.iter().enumerate() {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+            self.sources.insert((topic.clone(), *partition), source);
+        }
+        self.consumer.assign(&list)?;
+        // The client looks for the leader of a topic that is new to it only once a second. It hears of it now; should
+        // nobody answer, it will by itself.
+        let one = from.iter().all(|(topic, ..)| *topic == from[0].0);
+        let named = from.first().filter(|_| one).map(|(topic, ..)| topic.as_str());
+        if let Err(error) = self.consumer.fetch_metadata(named, QUERY_TIMEOUT) {
+            tracing::debug!(%error, "asking for the leaders of a reader's partitions");
+        }
+        Ok(())
+    }
+
+    /// Lets go of all partitions; false when the client is of no further use.
+    pub fn release(&mut self) -> bool {
+        self.sources.clear();
+        self.consumer.unassign().is_ok() && self.consumer.client().fatal_error().is_none()
+    }
+
+    /// Where each partition stands: after everything that [`Self::poll`] has taken, the cluster's own markers included.
+    pub fn positions(&self, mut each: impl FnMut(usize, i64)) {
+        let Ok(list) = self.consumer.position() else { return };
+        for element in list.elements() {
+            let source = self.sources.get(&(element.topic().to_owned(), element.partition()));
+            if let (Some(source), Offset::Offset(at)) = (source, element.offset()) {
+                each(*source, at);
+            }
+        }
+    }
+
+    /// First and end offset of a partition, as the cluster has them now.
+    pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+        self.consumer.fetch_watermarks(topic, partition, QUERY_TIMEOUT)
     }
 
     /// Up to `most` messages; waits up to `wait` for the first.
     pub fn poll(&mut self, most: usize, wait: Duration, mut each: impl FnMut(Fetched)) {
+        // A batch call waits until its batch is full: the first message is waited for alone.
+        let first = self.batch(1, wait, &mut each);
+        if first > 0 && most > 1 {
+            self.batch(most - 1, Duration::ZERO, &mut each);
+        }
+        if let Some((code, message)) = self.consumer.client().fatal_error() {
+            each(Fetched::Failed { source: None, code, message });
+        }
+    }
+
+    fn batch(&mut self, most: usize, wait: Duration, each: &mut impl FnMut(Fetched)) -> usize {
         self.buffer.resize(most.clamp(1, MOST), std::ptr::null_mut());
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the buffer holds `len` writable pointers; the queue is alive.
         let count = unsafe {
             c::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), wait_ms, self.buffer.as_mut_ptr(), self.buffer.len())
         };
-        let count = usize::try_from(count).unwrap_or(0);
+        // Negative: an error, and nothing was given.
+        let count = usize::try_from(count).unwrap_or(0).min(self.buffer.len());
         for slot in &mut self.buffer[..count] {
-            let message = std::mem::replace(slot, std::ptr::null_mut());
-            if message.is_null() {
-                continue;
-            }
+            let Some(message) = NonNull::new(std::mem::replace(slot, std::ptr::null_mut())) else { continue };
+            // Destroys the message when it goes out of scope, also when `each` panics.
+            let message = Message(message);
             // SAFETY: librdkafka filled the first `count` slots with messages that are ours until destroyed; all that is
             // kept of one is copied out before.
-            unsafe {
-                if let Some(fetched) = read(&*message, &self.sources) {
-                    each(fetched);
-                }
-                c::rd_kafka_message_destroy(message);
+            if let Some(fetched) = unsafe { read(message.0.as_ref(), &self.sources) } {
+                each(fetched);
             }
         }
-        if let Some((code, message)) = self.consumer.client().fatal_error() {
-            each(Fetched::Failed { source: None, code, message });
-        }
+        count
+    }
+}
+
+struct Message(NonNull<c::rd_kafka_message_t>);
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: made in `Fetcher::batch` alone, of a message that is ours and is destroyed once.
+        unsafe { c::rd_kafka_message_destroy(self.0.as_ptr()) }
     }
 }
 
@@ -134,12 +209,12 @@ unsafe fn read(message: &c::rd_kafka_message_t, sources: &HashMap<(String, i32),
         return Some(Fetched::Failed { source, code: message.err.into(), message: message_text });
     }
     let source = source?;
-    // SAFETY: pointer and length describe bytes inside the message; a null pointer has length 0 and is told apart.
+    // SAFETY: a pointer that is not null and the length beside it describe bytes inside the message, which is alive.
     let copy = |data: *mut std::ffi::c_void, len: usize| unsafe {
-        Bytes::copy_from_slice(std::slice::from_raw_parts(data.cast::<u8>(), len))
+        (!data.is_null()).then(|| Bytes::copy_from_slice(std::slice::from_raw_parts(data.cast::<u8>(), len)))
     };
-    let key = if message.key.is_null() { Bytes::new() } else { copy(message.key, message.key_len) };
-    let value = (!message.payload.is_null()).then(|| copy(message.payload, message.len));
+    let key = copy(message.key, message.key_len).unwrap_or_default();
+    let value = copy(message.payload, message.len);
     let mut kind = c::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: the message is alive; `kind` is written by the call.
     let timestamp_ms = unsafe { c::rd_kafka_message_timestamp(message, &raw mut kind) };

@@ -5,10 +5,12 @@
 //! | [`settings`] | what every client of ours is told, and why |
 //! | `topics` | topics as the cluster has them: making, deleting, listing |
 //! | `access` | access lists, in a compacted topic of their own |
-//! | `fetch` | the one place that calls librdkafka directly
+//! | `fetch` | the one place that calls librdkafka directly |
 //! | `claim` | a group as a transactional producer |
 //! | `writer` | writing outside transactions |
+//! | `pool` | clients of readers, kept for the next reader |
 //! | `reader` | committed records, in batches |
+//! | [`cluster`] | what a cluster must be set to, and what this one is |
 //!
 //! # How the seam's promises are kept
 //! - *Claim*: a stable transactional id per group. `init_transactions` raises its epoch, and the broker refuses whoever
@@ -18,7 +20,8 @@
 //!   librdkafka lacks KIP-890, so that a request which timed out could reach a later transaction.
 //! - *Reading*: `isolation.level=read_committed`. A position moves over the cluster's own markers as soon as the end of
 //!   the partition is seen behind them.
-//! - *Incarnation*: the cluster's id.
+//! - *Incarnation*: the cluster's id. A topic made again would start at position 0 under the same id, so that the name of
+//!   a deleted topic is refused for good: `kenh.access` remembers it. Kênh needs none twice; editions rise.
 //!
 //! # What it does not do
 //! It reads and writes as one client of the cluster, with the rights that its configuration gives it. Access lists are
@@ -27,27 +30,33 @@
 
 mod access;
 mod claim;
+pub mod cluster;
 mod fetch;
+mod pool;
 mod reader;
 pub mod settings;
 mod topics;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use kenh_domain::log::{
-    Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, Position, ReadError, Reader,
+    Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, NewRecord, Position, ReadError, Reader,
     TopicPartition, TopicSpec, Writer,
 };
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::topic::Topic;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::ClientContext;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use access::AccessLists;
 use claim::KafkaClaim;
+use pool::Pool;
 use reader::KafkaReader;
 use topics::Topics;
 use writer::{KafkaWriter, Shared};
@@ -56,6 +65,11 @@ use writer::{KafkaWriter, Shared};
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a question to the cluster may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two tries of a question that a broker could not answer yet.
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
+/// How long one attempt to reach a cluster may take.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How to reach a cluster.
 #[derive(Clone, Default)]
@@ -82,20 +96,41 @@ impl std::fmt::Debug for Options {
 /// Why a cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// A setting is not one of librdkafka's, or has a wrong value.
-    #[error("a setting for the Kafka client is not valid")]
-    Settings(#[source] KafkaError),
+    /// No bootstrap servers are named.
+    #[error("no Kafka is named: set `kafka.bootstrap` to host:port of one or more brokers, separated by commas")]
+    NoBootstrap,
+    /// A setting is not one that the client has, has a value that it does not take, or is not free.
+    #[error("`kafka.settings.{key}` {problem}; see librdkafka's CONFIGURATION.md for its settings")]
+    Setting {
+        /// Which one.
+        key: String,
+        /// What is wrong with it; never its value, which may be a secret.
+        problem: &'static str,
+    },
+    /// The client cannot be made with these settings (a key file that is not there, for example).
+    #[error("the Kafka client cannot be made: check `kafka.settings`")]
+    Client(#[source] KafkaError),
     /// Nobody answers there.
-    #[error("no Kafka answers at {bootstrap}: check `kafka.bootstrap`, and that the cluster runs")]
+    #[error("no Kafka answers at {bootstrap} ({reason}): check `kafka.bootstrap`, and that the cluster runs")]
     Unreachable {
         /// Where.
         bootstrap: String,
-        /// What the client says.
-        #[source]
-        source: KafkaError,
+        /// What the client said last.
+        reason: String,
+    },
+    /// The cluster does not accept who we are.
+    #[error("the Kafka at {bootstrap} refuses us ({reason}): check the user, password and certificates in `kafka.settings`")]
+    Refused {
+        /// Where.
+        bootstrap: String,
+        /// What the client said last.
+        reason: String,
     },
     /// The access lists cannot be read.
-    #[error("the topic kenh.access of {bootstrap} cannot be made or read")]
+    #[error(
+        "the topic kenh.access of {bootstrap} cannot be made, read or understood: check that this user may create, read \
+         and write it, and `kafka.replication`"
+    )]
     Access {
         /// Where.
         bootstrap: String,
@@ -105,15 +140,63 @@ pub enum ConnectError {
     },
 }
 
+/// Keeps what the client complains about while it connects.
+#[derive(Default)]
+struct Complaints {
+    last: Mutex<Option<(KafkaError, String)>>,
+    all_down: AtomicBool,
+}
+
+impl ClientContext for Complaints {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // It comes after the reason of the last broker, and says less.
+            self.all_down.store(true, Ordering::Relaxed);
+        } else {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((error, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Complaints {}
+
+type Asker = BaseConsumer<Complaints>;
+
+/// Waits for the first answer of the cluster: at most [`QUERY_TIMEOUT`], and no longer once every broker has refused.
+fn reach(asker: &Asker, options: &Options) -> Result<(), ConnectError> {
+    let begun = Instant::now();
+    loop {
+        let Err(error) = asker.fetch_metadata(None, FIRST_TIMEOUT) else { return Ok(()) };
+        // Hands complaints over.
+        while asker.poll(Duration::ZERO).is_some() {}
+        let complaints = asker.context();
+        let last = complaints.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let bootstrap = options.bootstrap.clone();
+        use RDKafkaErrorCode as Code;
+        let refused = last.as_ref().and_then(|(error, _)| error.rdkafka_error_code()).is_some_and(|code| {
+            matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL)
+        });
+        let over = refused || complaints.all_down.load(Ordering::Relaxed) || begun.elapsed() > QUERY_TIMEOUT;
+        if over {
+            let reason = last.map_or_else(|| error.to_string(), |(_, reason)| reason);
+            return Err(match refused {
+                true => ConnectError::Refused { bootstrap, reason },
+                false => ConnectError::Unreachable { bootstrap, reason },
+            });
+        }
+    }
+}
+
 /// A Kafka cluster as a log.
 pub struct KafkaLog {
     options: Options,
     incarnation: Incarnation,
     topics: Arc<Topics>,
     access: Arc<AccessLists>,
-    /// Asks for metadata, bounds and committed offsets; reads nothing.
-    asker: BaseConsumer,
+    /// Asks for metadata and bounds; reads nothing, so that no question waits behind a fetch.
+    asker: Arc<Asker>,
     shared: Arc<Shared>,
+    pool: Arc<Pool>,
 }
 
 impl KafkaLog {
@@ -122,24 +205,45 @@ impl KafkaLog {
     /// # Errors
     /// [`ConnectError`].
     pub fn connect(options: Options) -> Result<Self, ConnectError> {
-        let asker: BaseConsumer =
-            settings::consumer(&options, "kenh-ask").create().map_err(ConnectError::Settings)?;
-        let unreachable = |source| ConnectError::Unreachable { bootstrap: options.bootstrap.clone(), source };
-        asker.fetch_metadata(None, QUERY_TIMEOUT).map_err(unreachable)?;
-        let id = asker.client().fetch_cluster_id(QUERY_TIMEOUT);
-        let id = id.ok_or_else(|| unreachable(KafkaError::ClientCreation("the cluster tells no id".into())))?;
-        let topics = Arc::new(Topics::connect(&options).map_err(ConnectError::Settings)?);
+        if options.bootstrap.trim().is_empty() {
+            return Err(ConnectError::NoBootstrap);
+        }
+        settings::check(&options)?;
+        let config = settings::consumer(&options, "kenh-ask");
+        let asker = Asker::from_config_and_context(&config, Complaints::default()).map_err(ConnectError::Client)?;
+        reach(&asker, &options)?;
+        let id = asker.client().fetch_cluster_id(QUERY_TIMEOUT).ok_or_else(|| ConnectError::Unreachable {
+            bootstrap: options.bootstrap.clone(),
+            reason: "the cluster tells no id".into(),
+        })?;
+        let asker = Arc::new(asker);
+        let topics = Arc::new(Topics::connect(&options).map_err(ConnectError::Client)?);
         let wrong = |source| ConnectError::Access { bootstrap: options.bootstrap.clone(), source };
-        let access = AccessLists::open(&options, topics.clone()).map_err(wrong)?;
-        let shared = Shared::new(&options).map_err(ConnectError::Settings)?;
-        Ok(Self { incarnation: Incarnation(id), topics, access, asker, shared, options })
+        let access = AccessLists::open(&options, topics.clone(), asker.clone()).map_err(wrong)?;
+        let shared = Shared::new(&options).map_err(ConnectError::Client)?;
+        let pool = Arc::new(Pool::new(&options));
+        Ok(Self { incarnation: Incarnation(id), topics, access, asker, shared, pool, options })
     }
 
     /// First and end offset of a partition as the cluster has them now.
     fn watermarks(&self, of: &TopicPartition) -> Result<Bounds, KafkaError> {
         let name = of.topic.to_string();
-        let (low, high) = self.asker.fetch_watermarks(&name, partition(of), QUERY_TIMEOUT)?;
-        Ok(Bounds { start: position(low), end: position(high) })
+        let begun = Instant::now();
+        loop {
+            match self.asker.fetch_watermarks(&name, partition(of), QUERY_TIMEOUT) {
+                Ok((low, high)) => return Ok(Bounds { start: position(low), end: position(high) }),
+                // A topic that was made a moment ago, or a broker that has just come back: its leader does not know yet.
+                Err(error) if begun.elapsed() < QUERY_TIMEOUT && self.will_answer(&error, &of.topic) => {
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn will_answer(&self, error: &KafkaError, topic: &Topic) -> bool {
+        let Some(code) = error.rdkafka_error_code() else { return false };
+        fetch::is_transient(code) || (is_missing(code) && self.topics.all().is_ok_and(|all| all.contains_key(topic)))
     }
 }
 
@@ -149,6 +253,7 @@ impl Log for KafkaLog {
     }
 
     fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
+        self.access.may_make(&spec.topic)?;
         self.topics.create(spec)?;
         self.access.know(&spec.topic)
     }
@@ -190,7 +295,7 @@ impl Log for KafkaLog {
                 return Err(ReadError::Gone { of: of.clone(), position: *position, bounds });
             }
         }
-        let reader = KafkaReader::open(&self.options, self.access.clone(), principal.clone(), from)?;
+        let reader = KafkaReader::open(&self.pool, self.access.clone(), principal.clone(), from)?;
         Ok(Box::new(reader))
     }
 
@@ -239,4 +344,9 @@ fn position(offset: i64) -> Position {
 /// A position as an offset.
 fn offset(position: Position) -> i64 {
     i64::try_from(position.0).unwrap_or(i64::MAX)
+}
+
+/// A record's time as the client takes it: 0 would mean "now" to it, and what is before 1970 nothing.
+fn timestamp(record: &NewRecord) -> i64 {
+    record.timestamp_ms.max(1)
 }

@@ -1,58 +1,94 @@
-//! Committed records, in batches.
+//! Committed records, in batches, from each partition in its turn.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kenh_domain::log::{Bounds, Position, ReadError, Reader, Record, TopicPartition};
+use kenh_domain::log::{Bounds, Position, ReadError, Reader, Record, StorageError, TopicPartition};
 use kenh_domain::names::Principal;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::access::AccessLists;
-use super::fetch::{Fetched, Fetcher};
-use super::{Options, is_missing, offset, partition, position};
+use super::fetch::{Fetched, Fetcher, is_transient};
+use super::pool::Pool;
+use super::{is_missing, offset, partition, position};
 
-/// Most records fetched ahead of what was asked for; they wait for the next call.
+/// Most records taken from the client ahead of what was asked for: what a partition with little to read waits behind.
 const AHEAD: usize = 10_000;
+/// Bytes of them.
+const AHEAD_BYTES: usize = 16 << 20;
+/// How long a waiting poll stays before it looks at the access list again.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub struct KafkaReader {
-    fetcher: Fetcher,
+    /// None only while it is dropped.
+    fetcher: Option<Fetcher>,
+    pool: Arc<Pool>,
     access: Arc<AccessLists>,
     principal: Principal,
     of: Vec<TopicPartition>,
     /// After the last record given out, or past markers that nothing follows.
     positions: Vec<Position>,
-    /// Fetched and not given out yet, in order; an end without a record moves a position only.
-    waiting: VecDeque<Waiting>,
-    /// What went wrong after the records in `waiting`.
-    failed: Option<ReadError>,
+    /// Fetched and not given out yet, per partition and in order; an end without a record moves a position only.
+    waiting: Vec<VecDeque<Waiting>>,
+    /// After everything fetched.
+    reached: Vec<Position>,
+    held: Held,
+    /// Whose turn it is.
+    turn: usize,
+    failed: Option<Failed>,
 }
 
 enum Waiting {
     Record(Record),
-    End { source: usize, at: Position },
+    End(Position),
+}
+
+/// How much waits.
+#[derive(Default)]
+struct Held {
+    records: usize,
+    bytes: usize,
+}
+
+/// What went wrong; told when what was fetched before has been given out.
+enum Failed {
+    /// For good: the client fetches nothing more of this partition.
+    Denied(usize),
+    /// For good.
+    Gone(usize),
+    /// Once.
+    Other(usize, StorageError),
+}
+
+fn size(record: &Record) -> usize {
+    record.key.len() + record.value.as_ref().map_or(0, bytes::Bytes::len)
 }
 
 impl KafkaReader {
     pub fn open(
-        options: &Options,
+        pool: &Arc<Pool>,
         access: Arc<AccessLists>,
         principal: Principal,
         from: &[(TopicPartition, Position)],
     ) -> Result<Self, ReadError> {
         let assigned: Vec<_> = from.iter().map(|(of, at)| (of.topic.to_string(), partition(of), offset(*at))).collect();
-        let fetcher = Fetcher::open(options, "kenh-read", &assigned).map_err(|error| {
+        let fetcher = pool.take(&assigned).map_err(|error| {
             let of = from.first().map(|(of, _)| of.clone());
             let of = of.unwrap_or_else(|| TopicPartition::new(kenh_domain::topic::Topic::Control, 0));
             ReadError::Storage { of, source: Box::new(error) }
         })?;
         Ok(Self {
-            fetcher,
+            fetcher: Some(fetcher),
+            pool: pool.clone(),
             access,
             principal,
             of: from.iter().map(|(of, _)| of.clone()).collect(),
             positions: from.iter().map(|(_, at)| *at).collect(),
-            waiting: VecDeque::new(),
+            waiting: from.iter().map(|_| VecDeque::new()).collect(),
+            reached: from.iter().map(|(_, at)| *at).collect(),
+            held: Held::default(),
+            turn: 0,
             failed: None,
         })
     }
@@ -64,100 +100,146 @@ impl KafkaReader {
         }
     }
 
-    fn fetch(&mut self, most: usize, wait: Duration) {
-        let (waiting, failed, of, positions) = (&mut self.waiting, &mut self.failed, &self.of, &self.positions);
-        let principal = &self.principal;
-        self.fetcher.poll(most, wait, |fetched| match fetched {
+    /// Takes what the client has, and waits for it only if nothing is there.
+    fn fetch(&mut self, wait: Duration) {
+        let most = AHEAD.saturating_sub(self.held.records);
+        if most == 0 || self.held.bytes >= AHEAD_BYTES {
+            return;
+        }
+        let Some(fetcher) = self.fetcher.as_mut() else { return };
+        let (waiting, held, failed) = (&mut self.waiting, &mut self.held, &mut self.failed);
+        fetcher.poll(most, wait, |fetched| match fetched {
             Fetched::Record { source, offset, timestamp_ms, key, value } => {
-                waiting.push_back(Waiting::Record(Record { source, position: position(offset), timestamp_ms, key, value }));
+                let record = Record { source, position: position(offset), timestamp_ms, key, value };
+                held.records += 1;
+                held.bytes += size(&record);
+                waiting[source].push_back(Waiting::Record(record));
             }
-            Fetched::End { source, offset } => waiting.push_back(Waiting::End { source, at: position(offset) }),
+            Fetched::End { source, offset } => waiting[source].push_back(Waiting::End(position(offset))),
             Fetched::Failed { source, code, message } => {
-                let Some(of) = source.or(Some(0)).and_then(|s| of.get(s)) else { return };
-                let at = source.and_then(|s| positions.get(s)).copied().unwrap_or_default();
-                if let Some(error) = translate(code, message, principal, of, at) {
-                    failed.get_or_insert(error);
+                if let Some(why) = translate(source.unwrap_or(0), code, &message) {
+                    failed.get_or_insert(why);
                 }
+            }
+        });
+        let reached = &mut self.reached;
+        fetcher.positions(|source, offset| {
+            let at = position(offset);
+            if reached[source] < at {
+                reached[source] = at;
+                waiting[source].push_back(Waiting::End(at));
             }
         });
     }
 
-    /// Gives out what waits, within bounds.
+    /// Gives out what waits, within bounds: a share of each partition, beginning with whose turn it is.
     fn give(&mut self, max_records: usize, max_bytes: usize) -> Vec<Record> {
         let (mut out, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = self.waiting.front() {
-            if let Waiting::Record(record) = next {
-                let size = record.key.len() + record.value.as_ref().map_or(0, bytes::Bytes::len);
-                if out.len() >= max_records || (!out.is_empty() && bytes + size > max_bytes) {
-                    break;
+        let sources = self.waiting.len();
+        loop {
+            let before = out.len();
+            let active = self.waiting.iter().filter(|w| !w.is_empty()).count();
+            let share = (max_records - out.len().min(max_records)).div_ceil(active.max(1));
+            for source in (self.turn..sources).chain(0..self.turn) {
+                let mut given = 0;
+                while let Some(next) = self.waiting[source].front() {
+                    if let Waiting::Record(record) = next {
+                        let size = size(record);
+                        if out.len() >= max_records || (!out.is_empty() && bytes + size > max_bytes) {
+                            self.turn = source;
+                            return out;
+                        }
+                        if given >= share {
+                            break;
+                        }
+                        bytes += size;
+                        given += 1;
+                        self.held.records -= 1;
+                        self.held.bytes -= size;
+                    }
+                    match self.waiting[source].pop_front() {
+                        Some(Waiting::Record(record)) => {
+                            self.positions[source] = Position(record.position.0 + 1);
+                            out.push(record);
+                        }
+                        Some(Waiting::End(at)) => self.positions[source] = self.positions[source].max(at),
+                        None => break,
+                    }
                 }
-                bytes += size;
             }
-            match self.waiting.pop_front() {
-                Some(Waiting::Record(record)) => {
-                    self.positions[record.source] = Position(record.position.0 + 1);
-                    out.push(record);
-                }
-                Some(Waiting::End { source, at }) => self.positions[source] = self.positions[source].max(at),
-                None => break,
+            if out.len() == before {
+                return out;
             }
         }
-        out
+    }
+
+    fn error(&mut self) -> Option<ReadError> {
+        let denied = |of: &TopicPartition| ReadError::Denied { principal: self.principal.clone(), of: of.clone() };
+        match self.failed.take()? {
+            Failed::Denied(source) => {
+                let error = denied(self.of.get(source)?);
+                self.failed = Some(Failed::Denied(source));
+                Some(error)
+            }
+            Failed::Gone(source) => {
+                let of = self.of.get(source)?.clone();
+                self.failed = Some(Failed::Gone(source));
+                match self.fetcher.as_ref()?.watermarks(&of.topic.to_string(), partition(&of)) {
+                    Ok((low, high)) => {
+                        let bounds = Bounds { start: position(low), end: position(high) };
+                        Some(ReadError::Gone { position: self.positions[source], of, bounds })
+                    }
+                    Err(error) if error.rdkafka_error_code().is_some_and(is_missing) => Some(denied(&of)),
+                    Err(error) => Some(ReadError::Storage { of, source: Box::new(error) }),
+                }
+            }
+            Failed::Other(source, why) => Some(ReadError::Storage { of: self.of.get(source)?.clone(), source: why }),
+        }
     }
 }
 
-/// What an error of the client means here; none: it retries by itself.
-fn translate(
-    code: RDKafkaErrorCode,
-    message: String,
-    principal: &Principal,
-    of: &TopicPartition,
-    at: Position,
-) -> Option<ReadError> {
+/// What an error of the client means here; none: it gets over it by itself, and nothing comes meanwhile.
+fn translate(source: usize, code: RDKafkaErrorCode, message: &str) -> Option<Failed> {
     use RDKafkaErrorCode as Code;
     match code {
-        code if is_missing(code) => Some(ReadError::Denied { principal: principal.clone(), of: of.clone() }),
-        Code::AutoOffsetReset | Code::OffsetOutOfRange => {
-            Some(ReadError::Gone { of: of.clone(), position: at, bounds: Bounds::default() })
-        }
-        // A broker that is away for a while: the client connects again; nothing comes meanwhile.
-        Code::BrokerTransportFailure
-        | Code::AllBrokersDown
-        | Code::Resolve
-        | Code::OperationTimedOut
-        | Code::RequestTimedOut
-        | Code::NotLeaderForPartition
-        | Code::LeaderNotAvailable
-        | Code::OffsetNotAvailable
-        | Code::FencedLeaderEpoch
-        | Code::UnknownLeaderEpoch => None,
-        _ => Some(ReadError::Storage { of: of.clone(), source: format!("{code}: {message}").into() }),
+        code if is_transient(code) => None,
+        code if is_missing(code) => Some(Failed::Denied(source)),
+        Code::AutoOffsetReset | Code::OffsetOutOfRange => Some(Failed::Gone(source)),
+        _ => Some(Failed::Other(source, format!("{code}: {message}").into())),
     }
 }
 
 impl Reader for KafkaReader {
     fn poll(&mut self, max_records: usize, max_bytes: usize, wait: Duration) -> Result<Vec<Record>, ReadError> {
-        self.check_access()?;
         let until = Instant::now() + wait;
         loop {
+            self.check_access()?;
+            self.fetch(Duration::ZERO);
             let out = self.give(max_records, max_bytes);
-            if !out.is_empty() || (max_records == 0 && self.failed.is_none()) {
+            if !out.is_empty() {
                 return Ok(out);
             }
-            if let Some(error) = self.failed.take() {
+            if let Some(error) = self.error() {
                 return Err(error);
             }
             let left = until.saturating_duration_since(Instant::now());
-            // Even without a wait, what lies in the client's queue is taken.
-            self.fetch(AHEAD.min(max_records.max(1)), left);
-            if self.waiting.is_empty() && self.failed.is_none() && left.is_zero() {
+            if left.is_zero() || max_records == 0 {
                 return Ok(Vec::new());
             }
-            self.check_access()?;
+            // librdkafka counts in milliseconds: what is left of one is waited for whole.
+            self.fetch(left.min(LOOK_EVERY).max(Duration::from_millis(1)));
         }
     }
 
     fn positions(&self) -> Vec<Position> {
         self.positions.clone()
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        if let Some(fetcher) = self.fetcher.take() {
+            self.pool.give_back(fetcher);
+        }
     }
 }

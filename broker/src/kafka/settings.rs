@@ -2,14 +2,20 @@
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
-use super::Options;
+use super::{ConnectError, Options};
 
 /// The transaction timeout: how long a dead owner may hold readers up, and how long a living one has for one commit.
 pub const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
 
 /// How long a record may wait for its acknowledgement outside a transaction.
 pub const DELIVERY_TIMEOUT_MS: u32 = 30_000;
+
+/// How long the broker holds a fetch that finds nothing. It answers at once when something comes; until this is over it
+/// does not notice that a reader has lost its right, nor answer anything else on the connection.
+pub const FETCH_WAIT_MS: u32 = 100;
 
 fn common(options: &Options, client: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -24,6 +30,46 @@ fn common(options: &Options, client: &str) -> ClientConfig {
         // Without Nagle a small request is not held back for the next one.
         .set("socket.nagle.disable", "true");
     config
+}
+
+/// What the promises of the seam stand on: not free to be set otherwise.
+const FIXED: [&str; 15] = [
+    "acks",
+    "allow.auto.create.topics",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "client.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "message.max.bytes",
+    "partitioner",
+    "request.required.acks",
+    "transactional.id",
+];
+
+/// Whether the client has these settings and takes their values.
+///
+/// # Errors
+/// [`ConnectError::Setting`], which never shows a value.
+pub fn check(options: &Options) -> Result<(), ConnectError> {
+    let wrong = |key: &str, problem| Err(ConnectError::Setting { key: key.to_owned(), problem });
+    for (key, value) in &options.settings {
+        if FIXED.contains(&key.as_str()) {
+            return wrong(key, "is fixed by Kênh");
+        }
+        match ClientConfig::new().set(key, value).create_native_config() {
+            Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+                return wrong(key, "is not a setting of the Kafka client");
+            }
+            Err(_) => return wrong(key, "has a value that the Kafka client does not take"),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn own(mut config: ClientConfig, options: &Options) -> ClientConfig {
@@ -48,7 +94,7 @@ pub fn consumer(options: &Options, client: &str) -> ClientConfig {
         .set("enable.partition.eof", "true")
         // With data that compresses well the queue fills, and the default then sleeps for a whole second.
         .set("fetch.queue.backoff.ms", "5")
-        .set("fetch.wait.max.ms", "100")
+        .set("fetch.wait.max.ms", FETCH_WAIT_MS.to_string())
         .set("fetch.error.backoff.ms", "100")
         // A fetched record waits in memory: 64 MiB a reader at most.
         .set("queued.max.messages.kbytes", "65536")

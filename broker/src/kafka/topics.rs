@@ -20,7 +20,7 @@ const COMPACTION_LAG_MS: i64 = DAY_MS;
 
 /// Topics, and how many partitions each has.
 pub struct Topics {
-    admin: AdminClient<DefaultClientContext>,
+    pub(super) admin: AdminClient<DefaultClientContext>,
     replication: i32,
     /// Partitions by topic; asked for again when a topic is not in it.
     known: RwLock<HashMap<Topic, u32>>,
@@ -104,7 +104,7 @@ impl Topics {
         }
     }
 
-    fn options() -> AdminOptions {
+    pub(super) fn options() -> AdminOptions {
         AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
     }
 
@@ -122,6 +122,10 @@ impl Topics {
         match made.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((name, RDKafkaErrorCode::InvalidReplicationFactor))) => Err(failed(format!(
+                "making topic {name} with {} replicas: the cluster has fewer brokers; set `kafka.replication` to their number",
+                self.replication
+            ))),
             Some(Err((name, code))) => Err(failed(format!("making topic {name}: {code}"))),
             None => Err(failed("the cluster did not answer for the topic")),
         }

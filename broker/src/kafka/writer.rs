@@ -1,9 +1,10 @@
 //! Writing outside transactions: one producer a process, many writers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use kenh_domain::limits::MAX_LOG_RECORD_BYTES;
 use kenh_domain::log::{NewRecord, Position, TopicPartition, WriteError, Writer};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
@@ -11,12 +12,12 @@ use rdkafka::ClientContext;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext};
 
 use super::access::AccessLists;
 use super::settings::DELIVERY_TIMEOUT_MS;
 use super::topics::Topics;
-use super::{Options, is_missing, partition, position, settings};
+use super::{Options, is_missing, partition, position, settings, timestamp};
 
 /// Between two looks at what has been delivered.
 const STEP: Duration = Duration::from_micros(500);
@@ -68,16 +69,41 @@ impl ProducerContext for Context {
 type Producer = BaseProducer<Context, NoCustomPartitioner>;
 
 /// The producer of the process.
-pub struct Shared(Producer);
+pub struct Shared {
+    options: Options,
+    producer: RwLock<Arc<Producer>>,
+}
 
 impl Shared {
     pub fn new(options: &Options) -> Result<Arc<Self>, KafkaError> {
-        let config = settings::producer(options, "kenh-write");
-        Ok(Arc::new(Self(Producer::from_config_and_context(&config, Context)?)))
+        Ok(Arc::new(Self { options: options.clone(), producer: RwLock::new(Arc::new(make(options)?)) }))
+    }
+
+    /// The producer; a new one when the last has failed for good (it can no longer promise order without duplicates).
+    fn producer(&self) -> Arc<Producer> {
+        let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if producer.client().fatal_error().is_none() {
+            return producer;
+        }
+        let mut current = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        if current.client().fatal_error().is_some() {
+            match make(&self.options) {
+                Ok(new) => *current = Arc::new(new),
+                // The failed one says so itself at the next record.
+                Err(error) => tracing::error!(%error, "the producer has failed, and no new one can be made"),
+            }
+        }
+        current.clone()
     }
 }
 
+fn make(options: &Options) -> Result<Producer, KafkaError> {
+    Producer::from_config_and_context(&settings::producer(options, "kenh-write"), Context)
+}
+
 pub struct KafkaWriter {
+    /// One for the whole life of the writer: its records stay in order. A failed one is replaced after an error was told.
+    producer: Arc<Producer>,
     shared: Arc<Shared>,
     topics: Arc<Topics>,
     access: Arc<AccessLists>,
@@ -87,7 +113,7 @@ pub struct KafkaWriter {
 
 impl KafkaWriter {
     pub fn new(shared: Arc<Shared>, topics: Arc<Topics>, access: Arc<AccessLists>, principal: Principal) -> Self {
-        Self { shared, topics, access, principal, outcome: Arc::default() }
+        Self { producer: shared.producer(), shared, topics, access, principal, outcome: Arc::default() }
     }
 
     fn denied(&self, to: &TopicPartition) -> WriteError {
@@ -104,21 +130,21 @@ impl KafkaWriter {
         loop {
             let mut new = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, self.outcome.clone())
                 .partition(partition(&record.to))
-                .timestamp(record.timestamp_ms);
+                .timestamp(timestamp(record));
             if !record.key.is_empty() {
                 new = new.key(&record.key);
             }
             if let Some(value) = &record.value {
                 new = new.payload(value);
             }
-            match self.shared.0.send(new) {
+            match self.producer.send(new) {
                 Ok(()) => {
                     self.outcome.lock().sent += 1;
                     return Ok(());
                 }
                 Err((error, _)) => match error.rdkafka_error_code() {
                     Some(RDKafkaErrorCode::QueueFull) if begun.elapsed().as_millis() < DELIVERY_TIMEOUT_MS.into() => {
-                        self.shared.0.poll(STEP);
+                        self.producer.poll(STEP);
                     }
                     Some(RDKafkaErrorCode::QueueFull) => return Err(WriteError::Full(Box::new(error))),
                     Some(code) if is_missing(code) => return Err(self.denied(&record.to)),
@@ -140,16 +166,33 @@ impl KafkaWriter {
     }
 }
 
+impl KafkaWriter {
+    fn renew(&mut self) {
+        if self.producer.client().fatal_error().is_some() {
+            self.producer = self.shared.producer();
+            // What the failed one still answers for is not waited for.
+            self.outcome = Arc::default();
+        }
+    }
+}
+
 impl Writer for KafkaWriter {
     fn write(&mut self, records: Vec<NewRecord>) -> Result<(), WriteError> {
-        let mut known: Option<(TopicPartition, String)> = None;
-        // All or none of a call is refused for want of access.
+        self.failure()?;
+        self.renew();
+        // A call is refused as a whole.
+        let mut allowed: Option<&TopicPartition> = None;
         for record in &records {
-            if known.as_ref().is_none_or(|(to, _)| to != &record.to) {
+            if allowed != Some(&record.to) {
                 if !self.allowed(&record.to) {
                     return Err(self.denied(&record.to));
                 }
-                known = Some((record.to.clone(), String::new()));
+                allowed = Some(&record.to);
+            }
+            let size = record.key.len() + record.value.as_ref().map_or(0, bytes::Bytes::len);
+            if size > MAX_LOG_RECORD_BYTES {
+                let reason = format!("{}: a record has {size} bytes, more than {MAX_LOG_RECORD_BYTES}", record.to);
+                return Err(WriteError::Storage(reason.into()));
             }
         }
         let mut name = (None, String::new());
@@ -159,7 +202,7 @@ impl Writer for KafkaWriter {
             }
             self.send(record, &name.1)?;
         }
-        self.shared.0.poll(Duration::ZERO);
+        self.producer.poll(Duration::ZERO);
         self.failure()
     }
 
@@ -172,7 +215,7 @@ impl Writer for KafkaWriter {
                     break;
                 }
             }
-            self.shared.0.poll(STEP);
+            self.producer.poll(STEP);
             if begun.elapsed().as_millis() > u128::from(DELIVERY_TIMEOUT_MS) * 2 {
                 return Err(WriteError::Storage("no answer for records that were sent".into()));
             }

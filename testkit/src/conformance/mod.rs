@@ -40,6 +40,8 @@ pub struct Subject {
     pub tag: String,
     /// Whether [`Log::maintain`] takes effect before it returns.
     pub maintains: bool,
+    /// Whether a topic that was deleted can be made again; where it cannot, making it must fail.
+    pub remakes: bool,
     /// Makes the log full (true) or not.
     pub fill: Option<Box<dyn Fn(bool)>>,
     /// Makes the outcome of the next commit unclear, with the batch written (true) or not.
@@ -52,7 +54,7 @@ impl Subject {
     /// A log that has the test to itself, maintains on command, and can be told nothing else.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, tag: "x".into(), maintains: true, fill: None, lose_answer: None, ground: Box::new(()) }
+        Self { log, tag: "x".into(), maintains: true, remakes: true, fill: None, lose_answer: None, ground: Box::new(()) }
     }
 
     fn data(&self, name: &str) -> Topic {
@@ -117,7 +119,8 @@ fn read_to(reader: &mut dyn Reader, ends: &[Position]) -> Vec<Record> {
     let deadline = Instant::now() + PATIENCE;
     let mut found = Vec::new();
     while reader.positions().iter().zip(ends).any(|(at, end)| at < end) {
-        found.extend(reader.poll(1000, 1 << 20, Duration::from_millis(50)).unwrap());
+        // A short wait: a position may move past what a reader never sees without anything to give.
+        found.extend(reader.poll(1000, 1 << 20, Duration::from_millis(5)).unwrap());
         let at = reader.positions();
         assert!(Instant::now() < deadline, "the reader stays at {at:?} and does not reach {ends:?}");
     }

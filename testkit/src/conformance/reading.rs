@@ -21,7 +21,7 @@ pub fn records_come_back_as_they_were_written(subject: &Subject) {
     };
     let empty = Bytes::new();
     let written = [
-        with(0, &all, Some(&all)),
+        with(1, &all, Some(&all)),
         with(1_750_000_000_123, &empty, Some(&all)),
         with(5, &all, Some(&empty)),
         with(4, &all, None),
