@@ -426,3 +426,63 @@ fn walk(plan: &Plan, at: Sequence, after: After<'_>, spans: &mut Spans) -> Resul
     let schema = plan.schema(after.schema).ok_or(EngineError::Schema { at, schema: after.schema })?;
     schema.walk(after.body, spans).map_err(|source| EngineError::Body { at, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kenh_testkit::builders;
+
+    fn marker(clock_ms: i64, control: &ControlSet) -> Marker {
+        let (control, control_digest) = (control.position, control.digest);
+        Marker { control, control_digest, clock_ms, engine: ENGINE, code_lists: vec![] }
+    }
+
+    fn engine() -> (Engine, Arc<ControlSet>) {
+        let dataset = Dataset::new("don-vi").unwrap();
+        let contract = Arc::new(builders::contract("don-vi", "G01"));
+        let control = ControlSet { contracts: [(dataset.clone(), contract)].into(), ..ControlSet::default() };
+        (Engine::new(dataset, Partition(0), Secret::new([1; 32])), Arc::new(control))
+    }
+
+    /// A plan parses every filter and compiles every grant: once a second for each of 256 partitions would be felt.
+    #[test]
+    fn a_marker_that_only_moves_the_clock_keeps_the_plan() {
+        let (mut engine, control) = engine();
+        engine.mark(Sequence(1), marker(5, &control), control.clone()).unwrap();
+        let plan = engine.plan().unwrap().clone();
+        engine.mark(Sequence(2), marker(6, &control), control.clone()).unwrap();
+        assert!(Arc::ptr_eq(&plan, engine.plan().unwrap()));
+        assert_eq!((engine.clock_ms(), engine.sequence()), (6, Sequence(2)));
+        let moved = Arc::new(ControlSet { position: Position(9), ..(*control).clone() });
+        engine.mark(Sequence(3), marker(6, &moved), moved.clone()).unwrap();
+        assert!(!Arc::ptr_eq(&plan, engine.plan().unwrap()));
+    }
+
+    #[test]
+    fn what_does_not_follow_is_refused_and_changes_nothing() {
+        let (mut engine, control) = engine();
+        let change = |schema| Change {
+            provider: Agency::new("G01").unwrap(),
+            submission: "s",
+            number: 1,
+            version: kenh_domain::frame::Version { epoch: 0, version: 1 },
+            updated_ms: 0,
+            effective_days: None,
+            after: Some(After { schema: SchemaId(schema), body: &[2, b'a'] }),
+        };
+        let mut out = Effects::default();
+        let error = engine.change(Sequence(1), b"a", &change(1), None, &mut out).unwrap_err();
+        assert!(matches!(error, EngineError::NoMarker(Sequence(1))));
+        engine.mark(Sequence(1), marker(5, &control), control.clone()).unwrap();
+        let error = engine.change(Sequence(3), b"a", &change(1), None, &mut out).unwrap_err();
+        assert!(matches!(error, EngineError::Sequence { last: Sequence(1), found: Sequence(3) }));
+        let error = engine.change(Sequence(2), b"a", &change(7), None, &mut out).unwrap_err();
+        assert!(matches!(error, EngineError::Schema { schema: SchemaId(7), .. }));
+        let error = engine.change(Sequence(2), b"a", &change(1), None, &mut out).unwrap_err();
+        assert!(matches!(error, EngineError::Body { .. }), "{error}");
+        assert_eq!(engine.sequence(), Sequence(1));
+        assert!(engine.known(b"a").is_none());
+        engine.abandon();
+        assert!(engine.marker().is_none());
+    }
+}

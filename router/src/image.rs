@@ -452,7 +452,11 @@ mod tests {
         if std::env::var_os("KENH_WRITE_FIXTURES").is_some() {
             fs::write(&fixture, &written).unwrap();
         }
-        assert_eq!(fs::read(fixture).unwrap(), written);
+        assert_eq!(fs::read(&fixture).unwrap(), written);
+        // And the file that was kept is read.
+        let other = tempfile::tempdir().unwrap();
+        fs::copy(fixture, identity().path(other.path())).unwrap();
+        assert!(same(&Image::read(other.path(), &identity()).unwrap().unwrap(), &image()));
     }
 
     fn error_of(change: impl FnOnce(&mut Vec<u8>)) -> ImageError {

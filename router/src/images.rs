@@ -37,7 +37,7 @@ impl Images {
         if self.running.as_ref().is_some_and(JoinHandle::is_finished) { self.join() } else { None }
     }
 
-    /// Waits for the one that is being written.
+    /// Waits for the one that is being written, if there is one.
     pub(crate) fn join(&mut self) -> Option<Result<(), ImageError>> {
         // A thread that panicked has written nothing that is taken for an image: the name comes last.
         self.running.take().and_then(|thread| thread.join().ok())

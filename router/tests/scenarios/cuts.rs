@@ -68,7 +68,7 @@ fn run(partitions: u32, changes: &[Sent], cuts: &Cuts) -> BTreeMap<String, Vec<S
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn the_same_inputs_give_the_same_bytes_however_they_are_cut(
         partitions in 1u32..4,

@@ -161,7 +161,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     /// Whatever happens, in whatever order: every view is what a plain model gives and what a replay gives, receipts add
     /// up, and nothing that was ever written without being committed is missing in the end.
     #[test]

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kenh_domain::control::{ControlEvent, ViewNo};
 use kenh_domain::frame::{self, Data, ENGINE, Marker, Sequence};
 use kenh_domain::log::{NewRecord, Position, TopicPartition};
 use kenh_domain::secret::Secret;
 use kenh_domain::topic::Topic;
 use kenh_router::{Router, Turn};
 
-use crate::bus::{Bus, Granted, Row, Sent, dataset, granted, row, sent, settle};
+use crate::bus::{Bus, Granted, NOON, Row, Sent, dataset, granted, row, sent, settle};
 use crate::watched::Watched;
 
 const PART: &[&str] = &["So", "Ten", "Tinh"];
@@ -92,6 +93,28 @@ fn an_image_is_written_on_the_way_and_a_killed_router_goes_on_from_it() {
     bus.settle(&mut router);
     assert_eq!((bus.counts("G01").admitted, bus.counts("G01").repeated), (20, 20));
     assert_eq!(router.stats().snapshot().bad_images, 0);
+}
+
+#[test]
+fn a_view_that_was_out_of_force_stays_out_also_after_a_start_from_an_image() {
+    let bus = Bus::new(1, &["G01"]);
+    let view = Granted { ends_ms: NOON + 1_000, ..granted(1, "H29", PART) };
+    bus.grant(&view);
+    let mut router = bus.router();
+    bus.submit(&changes(1, 0..3));
+    bus.settle(&mut router);
+    bus.tick(1_000);
+    bus.submit(&changes(1, 3..6));
+    bus.settle(&mut router);
+    router.stop();
+    let mut router = bus.router();
+    assert_eq!(router.stats().snapshot().bad_images, 0);
+    let (grant, ends_ms) = (Box::new(view.grant()), NOON + 99_000);
+    bus.control(ControlEvent::Renewal { view_no: ViewNo(1), grant, ends_ms });
+    bus.submit(&changes(2, 0..6));
+    bus.settle(&mut router);
+    assert_eq!(bus.records(&view.topic()).len(), 3);
+    bus.check_replay(&[view]);
 }
 
 #[test]
