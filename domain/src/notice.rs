@@ -23,7 +23,7 @@ pub enum CardState {
 }
 
 /// Everything a subscriber needs to keep a copy of a view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ViewCard {
     /// Format number.
@@ -57,6 +57,18 @@ pub struct ViewCard {
     pub incarnation: Incarnation,
     /// The secret of the view's digest, in hexadecimal (32 bytes).
     pub digest_secret: String,
+}
+
+// It holds the digest secret (invariant 7).
+impl std::fmt::Debug for ViewCard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ViewCard")
+            .field("topic", &self.topic())
+            .field("state", &self.state)
+            .field("grant", &self.grant)
+            .field("schema_id", &self.schema_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ViewCard {
@@ -102,4 +114,32 @@ pub fn card_key(dataset: &Dataset, view: &View, edition: Edition) -> String {
 #[must_use]
 pub fn positions_key(dataset: &Dataset, view: &View, edition: Edition, partition: Partition) -> String {
     format!("positions/{dataset}/{view}/{edition}/{partition}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_shown_for_debugging_keeps_its_secret() {
+        let card = ViewCard {
+            format: FORMAT,
+            agency: Agency::new("H29").unwrap(),
+            dataset: Dataset::new("dan-cu").unwrap(),
+            view: View::main(),
+            edition: Edition(1),
+            state: CardState::Active,
+            grant: GrantId::new("g").unwrap(),
+            partitions: 1,
+            key_fields: vec![],
+            pseudonym: false,
+            schema_id: SchemaId(7),
+            schema: "{}".into(),
+            comments: vec![],
+            incarnation: Incarnation("x".into()),
+            digest_secret: "5ec4e7".into(),
+        };
+        let shown = format!("{card:?}");
+        assert!(shown.contains("view.H29.dan-cu.main.1") && !shown.contains("5ec4e7"), "{shown}");
+    }
 }
