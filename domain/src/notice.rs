@@ -63,7 +63,7 @@ pub struct ViewCard {
 impl std::fmt::Debug for ViewCard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ViewCard")
-            .field("topic", &self.topic())
+            .field("topic", &format_args!("{}", self.topic()))
             .field("state", &self.state)
             .field("grant", &self.grant)
             .field("schema_id", &self.schema_id)
