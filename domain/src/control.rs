@@ -270,16 +270,7 @@ impl ControlSet {
             }
             ControlEvent::Contract(contract) => self.fold_contract(*contract)?,
             ControlEvent::Grant(activation) => self.fold_grant(position, *activation)?,
-            ControlEvent::Renewal { view_no, grant, ends_ms } => {
-                let entry = self.views.get_mut(&view_no).ok_or_else(|| format!("there is no view {}", view_no.0))?;
-                if entry.ended.is_some() {
-                    return Err(format!("view {} has ended and cannot be renewed", view_no.0));
-                }
-                if entry.activation.grant.id != grant.id {
-                    self.retired.insert(entry.activation.grant.id.clone());
-                }
-                entry.activation = Arc::new(Activation { grant: *grant, ends_ms, ..(*entry.activation).clone() });
-            }
+            ControlEvent::Renewal { view_no, grant, ends_ms } => self.fold_renewal(view_no, *grant, ends_ms)?,
             ControlEvent::End { view_no, reason } => {
                 let entry = self.views.get_mut(&view_no).ok_or_else(|| format!("there is no view {}", view_no.0))?;
                 entry.ended.get_or_insert((position, reason));
@@ -295,6 +286,33 @@ impl ControlSet {
                 *known = epoch;
             }
         }
+        Ok(())
+    }
+
+    /// A renewal changes purpose, basis, systems and end; what the recipient sees, and who that is, it cannot change.
+    fn fold_renewal(&mut self, view_no: ViewNo, grant: Grant, ends_ms: i64) -> Result<(), String> {
+        let systems = self.agencies.get(&grant.recipient).map(|agency| agency.systems.clone()).unwrap_or_default();
+        let entry = self.views.get_mut(&view_no).ok_or_else(|| format!("there is no view {}", view_no.0))?;
+        if entry.ended.is_some() {
+            return Err(format!("view {} has ended and cannot be renewed", view_no.0));
+        }
+        let (old, label) = (&entry.activation.grant, &entry.activation.secret_label);
+        let terms = |grant| crate::shape::terms_of(grant, label).ok();
+        let same = (&old.recipient, &old.view) == (&grant.recipient, &grant.view)
+            && terms(old).is_some_and(|terms_of_old| terms(&grant) == Some(terms_of_old));
+        if !same {
+            return Err(format!(
+                "grant {} renews view {} with another shape or for somebody else",
+                grant.id, view_no.0
+            ));
+        }
+        if let Some(other) = grant.systems.iter().find(|s| !systems.contains(s)) {
+            return Err(format!("grant {}: {other} is not a system of {}", grant.id, grant.recipient));
+        }
+        if old.id != grant.id {
+            self.retired.insert(old.id.clone());
+        }
+        entry.activation = Arc::new(Activation { grant, ends_ms, ..(*entry.activation).clone() });
         Ok(())
     }
 
@@ -387,5 +405,80 @@ impl ControlSet {
     #[must_use]
     pub fn version(&self, dataset: &Dataset, provider: &Agency, version: u64) -> Version {
         Version { epoch: self.epoch(dataset, provider), version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::{GrantedField, KeyForm};
+    use crate::topic::Edition;
+
+    fn grant(id: &str) -> Grant {
+        let field = |path: &str| GrantedField { path: path.into(), name: None, mask: None };
+        Grant {
+            id: GrantId::new(id).unwrap(),
+            recipient: Agency::new("H29").unwrap(),
+            systems: vec![Principal::new("h29-portal").unwrap()],
+            dataset: Dataset::new("d").unwrap(),
+            view: View::main(),
+            purpose: "p".into(),
+            legal_basis: vec!["b".into()],
+            fields: vec![field("Ma"), field("Noi.Ten")],
+            filter: Some("Ma == \"1\"".into()),
+            key: KeyForm::Clear,
+            duration: "P1M".into(),
+        }
+    }
+
+    fn set() -> ControlSet {
+        let agency = |name: &str| AgencyDocument {
+            name: Agency::new(name).unwrap(),
+            code: name.into(),
+            title: name.into(),
+            systems: vec![Principal::new(&format!("{}-portal", name.to_lowercase())).unwrap()],
+        };
+        let activation = Activation {
+            view_no: ViewNo(1),
+            edition: Edition(1),
+            grant: grant("a"),
+            schema_id: SchemaId(3),
+            starts_ms: 0,
+            ends_ms: 10,
+            secret_label: "x".into(),
+        };
+        let mut set = ControlSet::default();
+        set.agencies.extend(["H29", "G12"].map(|n| (Agency::new(n).unwrap(), agency(n))));
+        let entry = ViewEntry { activation: Arc::new(activation), at: Position(1), ended: None };
+        set.views.insert(ViewNo(1), entry);
+        set
+    }
+
+    #[test]
+    fn a_renewal_moves_the_end_and_nothing_that_the_recipient_sees() {
+        let mut good = set();
+        let renewed = Grant { purpose: "another".into(), ..grant("b") };
+        good.fold_renewal(ViewNo(1), renewed, 20).unwrap();
+        assert_eq!(good.views[&ViewNo(1)].activation.ends_ms, 20);
+        assert!(good.retired.contains(&GrantId::new("a").unwrap()));
+
+        let mut wider = grant("b");
+        wider.fields.pop();
+        let portal = vec![Principal::new("g12-portal").unwrap()];
+        let g12 = Grant { recipient: Agency::new("G12").unwrap(), systems: portal.clone(), ..grant("b") };
+        for bad in [
+            wider,
+            g12,
+            Grant { systems: portal, ..grant("b") },
+            Grant { filter: None, ..grant("b") },
+            Grant { key: KeyForm::Pseudonym, ..grant("b") },
+            Grant { view: View::new("other").unwrap(), ..grant("b") },
+            Grant { dataset: Dataset::new("e").unwrap(), ..grant("b") },
+        ] {
+            let mut set = set();
+            let before = set.clone();
+            assert!(set.fold_renewal(ViewNo(1), bad, 20).is_err());
+            assert_eq!(set, before, "a refused renewal changes nothing");
+        }
     }
 }

@@ -50,6 +50,14 @@ pub struct GrantedField {
     pub mask: Option<Mask>,
 }
 
+impl GrantedField {
+    /// Its name in the view.
+    #[must_use]
+    pub fn view_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.path.replace('.', "_"))
+    }
+}
+
 /// What a mask makes of a value. Output types: `Null` keeps the type, made nullable; `Constant` and `Last` are text
 /// (nullable where the field is); `Year` is an int (nullable where the field is); `Hash` is text (nullable likewise).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

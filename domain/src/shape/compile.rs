@@ -52,7 +52,7 @@ impl Shape {
             let filter = filters.get(i).map(|(_, filter)| filter.clone());
             plans.push((*id, compiler.plan(*id, schema, filter, &types, secret.as_ref())?));
         }
-        let names: Vec<String> = grant.fields.iter().map(terms::name).collect();
+        let names: Vec<String> = grant.fields.iter().map(GrantedField::view_name).collect();
         let view_schema = view::render(names.iter().map(String::as_str).zip(&types));
         let terms = terms::digest(grant, secret_label).map_err(|source| compiler.filter_error(source))?;
         let digest = Sha256::new().chain_update(terms).chain_update(view_schema.as_bytes()).finalize().into();
@@ -97,7 +97,7 @@ impl<'a> Compiler<'a> {
         let mut names = HashSet::new();
         let mut paths = Vec::with_capacity(self.grant.fields.len());
         for granted in &self.grant.fields {
-            let (grant, field, name) = (self.grant.id.clone(), granted.path.clone(), terms::name(granted));
+            let (grant, field, name) = (self.grant.id.clone(), granted.path.clone(), granted.view_name());
             let before = || self.schemas.iter().rev().find_map(|(_, schema)| schema.path(&field));
             let Some(path) = newest.path(&field).or_else(|| if fixed { before() } else { None }) else {
                 let hint = match newest.nearest(&field) {
@@ -164,7 +164,7 @@ impl<'a> Compiler<'a> {
             let clear = |granted: &&GrantedField| granted.path == *field && granted.mask.is_none();
             let granted = self.grant.fields.iter().find(clear);
             let missing = || ShapeError::KeyNotGranted { grant: self.grant.id.clone(), field: field.clone() };
-            granted.map(terms::name).ok_or_else(missing)
+            granted.map(GrantedField::view_name).ok_or_else(missing)
         };
         self.contract.key.iter().map(name).collect()
     }
@@ -172,7 +172,7 @@ impl<'a> Compiler<'a> {
     /// The types of the view's fields.
     fn view(&self, paths: &[Path], fixed: Option<&str>) -> Result<Vec<Type>, ShapeError> {
         let view_error = |source| ShapeError::View { grant: self.grant.id.clone(), source };
-        let names: Vec<String> = self.grant.fields.iter().map(terms::name).collect();
+        let names: Vec<String> = self.grant.fields.iter().map(GrantedField::view_name).collect();
         let text = match fixed {
             Some(text) => text.to_owned(),
             None => {

@@ -44,6 +44,8 @@ mod testing;
 mod tests;
 mod view;
 
+pub(crate) use terms::digest as terms_of;
+
 use std::sync::Arc;
 
 use crate::control::ViewEntry;

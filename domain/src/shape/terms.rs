@@ -5,12 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::filter::{self, FilterError};
-use crate::grant::{Grant, GrantedField, KeyForm, Mask};
-
-/// The name of a granted field in the view.
-pub(super) fn name(field: &GrantedField) -> String {
-    field.name.clone().unwrap_or_else(|| field.path.replace('.', "_"))
-}
+use crate::grant::{Grant, KeyForm, Mask};
 
 /// Whether it makes pseudonyms or hashes.
 pub(super) fn keyed(grant: &Grant) -> bool {
@@ -19,8 +14,8 @@ pub(super) fn keyed(grant: &Grant) -> bool {
 
 /// The digest: SHA-256 over the JSON of dataset, fields with names and masks, normalised filter, key form, and the
 /// secret's label where one is used. Recipient, purpose, law and times are not in it.
-pub(super) fn digest(grant: &Grant, secret_label: &str) -> Result<[u8; 32], FilterError> {
-    let fields: Vec<_> = grant.fields.iter().map(|f| (&f.path, name(f), &f.mask)).collect();
+pub(crate) fn digest(grant: &Grant, secret_label: &str) -> Result<[u8; 32], FilterError> {
+    let fields: Vec<_> = grant.fields.iter().map(|f| (&f.path, f.view_name(), &f.mask)).collect();
     let filter = grant.filter.as_deref().map(filter::normalise).transpose()?;
     let label = keyed(grant).then_some(secret_label);
     let terms = serde_json::json!(["kenh.shape.1", grant.dataset, fields, filter, grant.key, label]);

@@ -157,7 +157,7 @@ fn foreign(json: &Json, grant: &Grant) -> Vec<String> {
             out.extend(object.keys().filter(|k| !STRUCTURE.contains(&k.as_str())).cloned());
             let named = matches!(object.get("type"), Some(Json::String(t)) if ["record", "enum", "fixed"].contains(&t.as_str()));
             let name = object.get("name").and_then(Json::as_str).unwrap_or_default();
-            let ours = |f: &GrantedField| name.starts_with(&super::terms::name(f));
+            let ours = |f: &GrantedField| name.starts_with(&f.view_name());
             if named && name != "View" && !grant.fields.iter().any(ours) {
                 out.push(name.to_owned());
             }

@@ -23,7 +23,7 @@ pub fn of(
     let key_fields = if pseudonym { Vec::new() } else { contract.key.iter().filter_map(unmasked).collect() };
     let comment = |field: &GrantedField| {
         let text = contract.fields.get(&field.path)?.description.clone()?;
-        Some((name(field), text))
+        Some((field.view_name(), text))
     };
     let digest_secret = master.derive(&format!("digest/{}", activation.view_no.0));
     Some(ViewCard {
@@ -43,9 +43,4 @@ pub fn of(
         incarnation,
         digest_secret: digest_secret.expose().iter().map(|b| format!("{b:02x}")).collect(),
     })
-}
-
-/// A field's name in the view.
-fn name(field: &GrantedField) -> String {
-    field.name.clone().unwrap_or_else(|| field.path.replace('.', "_"))
 }
