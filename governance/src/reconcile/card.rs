@@ -19,7 +19,8 @@ pub fn of(
     let contract = set.contracts.get(&grant.dataset)?;
     let schema = set.schemas.get(&activation.schema_id)?;
     let pseudonym = grant.key == KeyForm::Pseudonym;
-    let unmasked = |path: &String| grant.fields.iter().find(|f| &f.path == path && f.mask.is_none()).map(name);
+    let unmasked =
+        |path: &String| grant.fields.iter().find(|f| &f.path == path && f.mask.is_none()).map(GrantedField::view_name);
     let key_fields = if pseudonym { Vec::new() } else { contract.key.iter().filter_map(unmasked).collect() };
     let comment = |field: &GrantedField| {
         let text = contract.fields.get(&field.path)?.description.clone()?;
