@@ -17,8 +17,8 @@ use kenh_domain::log::{Access, AdminError, Operation, Retention};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 use rdkafka::consumer::Consumer as _;
-use serde::{Deserialize, Serialize};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde::{Deserialize, Serialize};
 
 use super::fetch::{Fetched, Fetcher, is_transient};
 use super::topics::Topics;
@@ -93,8 +93,7 @@ impl AccessLists {
         let start = await_bounds(&asker)?.0;
         let mut fetcher = Fetcher::new(options, "kenh-access").map_err(failed)?;
         fetcher.assign(&[(NAME.into(), 0, start)]).map_err(failed)?;
-        let inner =
-            Arc::new(Inner { state: Mutex::default(), moved: Condvar::new(), stop: AtomicBool::new(false) });
+        let inner = Arc::new(Inner { state: Mutex::default(), moved: Condvar::new(), stop: AtomicBool::new(false) });
         let follow = inner.clone();
         let follower = std::thread::Builder::new().name("kenh-access".into()).spawn(move || {
             while !follow.stop.load(Ordering::Relaxed) {
@@ -168,7 +167,9 @@ impl AccessLists {
     /// Whether a name is free to be made, or is made already.
     pub fn may_make(&self, topic: &Topic) -> Result<(), AdminError> {
         match self.inner.lock().deleted.contains(topic) {
-            true => Err(failed(format!("topic {topic} was deleted, and its name is not used again: its positions would be"))),
+            true => Err(failed(format!(
+                "topic {topic} was deleted, and its name is not used again: its positions would be"
+            ))),
             false => Ok(()),
         }
     }
@@ -191,7 +192,9 @@ impl AccessLists {
         if self.get(topic).as_ref() == Some(&list) {
             return Ok(());
         }
-        Err(failed(format!("the access list of {topic} is not in force: {NAME} was written by somebody else meanwhile")))
+        Err(failed(format!(
+            "the access list of {topic} is not in force: {NAME} was written by somebody else meanwhile"
+        )))
     }
 
     pub fn get(&self, topic: &Topic) -> Option<Vec<Access>> {

@@ -97,9 +97,8 @@ impl KafkaClaim {
         // The broker raises the epoch of the id, aborts what the former owner left open, and refuses it from here on.
         producer.init_transactions(Duration::from_secs(60))?;
         let committed = read_committed(&consumer, topics)?;
-        let metadata = consumer
-            .group_metadata()
-            .ok_or_else(|| KafkaError::ClientCreation("the group has no metadata".into()))?;
+        let metadata =
+            consumer.group_metadata().ok_or_else(|| KafkaError::ClientCreation("the group has no metadata".into()))?;
         Ok(Self {
             group: group.clone(),
             producer,
@@ -119,7 +118,8 @@ impl KafkaClaim {
     fn check(&self, batch: &Batch) -> Result<(), CommitError> {
         let refuse = |to: &TopicPartition, reason: String| CommitError::Refused { to: to.clone(), reason };
         if batch.metadata.len() > MAX_METADATA_BYTES {
-            let reason = format!("the metadata text has {} bytes, more than {MAX_METADATA_BYTES}", batch.metadata.len());
+            let reason =
+                format!("the metadata text has {} bytes, more than {MAX_METADATA_BYTES}", batch.metadata.len());
             return Err(refuse(&TopicPartition::new(Topic::Control, 0), reason));
         }
         for record in &batch.records {
@@ -145,7 +145,7 @@ impl KafkaClaim {
     }
 
     /// Sends the records and waits until each is acknowledged.
-    fn send(&self, records: &[NewRecord]) -> Result<(), Failure> {
+    fn send(&self, records: &[NewRecord]) -> Result<(), Box<Failure>> {
         let begun = Instant::now();
         let mut name: (Option<&Topic>, String) = (None, String::new());
         for record in records {
@@ -153,9 +153,8 @@ impl KafkaClaim {
                 name = (Some(&record.to.topic), record.to.topic.to_string());
             }
             loop {
-                let mut new = BaseRecord::<[u8], [u8]>::to(&name.1)
-                    .partition(partition(&record.to))
-                    .timestamp(timestamp(record));
+                let mut new =
+                    BaseRecord::<[u8], [u8]>::to(&name.1).partition(partition(&record.to)).timestamp(timestamp(record));
                 if !record.key.is_empty() {
                     new = new.key(&record.key);
                 }
@@ -170,7 +169,7 @@ impl KafkaClaim {
                             return Err(Failure::of(error));
                         }
                     }
-                    Err((error, _)) => return Err(Failure { error, to: Some(record.to.clone()) }),
+                    Err((error, _)) => return Err(Box::new(Failure { error, to: Some(record.to.clone()) })),
                 }
             }
         }
@@ -182,12 +181,13 @@ impl KafkaClaim {
             None => Ok(()),
             Some((error, topic, number)) => {
                 let to = topic.parse().ok().zip(u32::try_from(number).ok());
-                Err(Failure { error, to: to.map(|(topic, number)| TopicPartition::new(topic, number)) })
+                let to = to.map(|(topic, number)| TopicPartition::new(topic, number));
+                Err(Box::new(Failure { error, to }))
             }
         }
     }
 
-    fn transact(&self, batch: &Batch, offsets: &TopicPartitionList) -> Result<(), Failure> {
+    fn transact(&self, batch: &Batch, offsets: &TopicPartitionList) -> Result<(), Box<Failure>> {
         self.producer.begin_transaction().map_err(Failure::of)?;
         self.send(&batch.records)?;
         self.producer.send_offsets_to_transaction(offsets, &self.metadata, CALL_TIMEOUT).map_err(Failure::of)?;
@@ -226,7 +226,8 @@ impl KafkaClaim {
     }
 
     /// After a failure: is the claim alive, and what is known?
-    fn judge(&mut self, Failure { error, to }: Failure) -> CommitError {
+    fn judge(&mut self, failure: Failure) -> CommitError {
+        let Failure { error, to } = failure;
         if is_fenced(&error) || self.producer.client().fatal_error().is_some_and(|(code, _)| is_fencing(code)) {
             self.dead = Some(Dead::Fenced);
             return CommitError::Fenced(self.group.clone());
@@ -257,8 +258,8 @@ struct Failure {
 }
 
 impl Failure {
-    const fn of(error: KafkaError) -> Self {
-        Self { error, to: None }
+    fn of(error: KafkaError) -> Box<Self> {
+        Box::new(Self { error, to: None })
     }
 }
 
@@ -320,7 +321,7 @@ impl Claim for KafkaClaim {
         at_anchor.set_offset(Offset::Offset(0)).map_err(unclear)?;
         at_anchor.set_metadata(&batch.metadata);
         if let Err(failure) = self.transact(&batch, &offsets) {
-            return Err(self.judge(failure));
+            return Err(self.judge(*failure));
         }
         self.committed.consumed.extend(batch.consumed);
         self.committed.metadata = batch.metadata;

@@ -119,7 +119,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// The cluster does not accept who we are.
-    #[error("the Kafka at {bootstrap} refuses us ({reason}): check the user, password and certificates in `kafka.settings`")]
+    #[error(
+        "the Kafka at {bootstrap} refuses us ({reason}): check the user, password and certificates in `kafka.settings`"
+    )]
     Refused {
         /// Where.
         bootstrap: String,
@@ -173,9 +175,10 @@ fn reach(asker: &Asker, options: &Options) -> Result<(), ConnectError> {
         let last = complaints.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         let bootstrap = options.bootstrap.clone();
         use RDKafkaErrorCode as Code;
-        let refused = last.as_ref().and_then(|(error, _)| error.rdkafka_error_code()).is_some_and(|code| {
-            matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL)
-        });
+        let refused = last
+            .as_ref()
+            .and_then(|(error, _)| error.rdkafka_error_code())
+            .is_some_and(|code| matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL));
         let over = refused || complaints.all_down.load(Ordering::Relaxed) || begun.elapsed() > QUERY_TIMEOUT;
         if over {
             let reason = last.map_or_else(|| error.to_string(), |(_, reason)| reason);
@@ -302,7 +305,7 @@ impl Log for KafkaLog {
     fn bounds(&self, principal: &Principal, of: &TopicPartition) -> Result<Bounds, ReadError> {
         let denied = || ReadError::Denied { principal: principal.clone(), of: of.clone() };
         let partitions = self.topics.partitions(&of.topic);
-        if !self.access.may_read(principal, &of.topic) || !partitions.is_some_and(|n| of.partition.0 < n) {
+        if !self.access.may_read(principal, &of.topic) || partitions.is_none_or(|n| of.partition.0 >= n) {
             return Err(denied());
         }
         self.watermarks(of).map_err(|error| match error.rdkafka_error_code() {

@@ -82,7 +82,8 @@ impl Topics {
         let found = metadata.topics().iter().filter_map(|topic| {
             let ready = topic.error().is_none() && topic.partitions().iter().all(|p| p.leader() >= 0);
             let name: Topic = topic.name().parse().ok()?;
-            (ready && !topic.partitions().is_empty()).then(|| (name, u32::try_from(topic.partitions().len()).unwrap_or(0)))
+            (ready && !topic.partitions().is_empty())
+                .then(|| (name, u32::try_from(topic.partitions().len()).unwrap_or(0)))
         });
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = found.collect();
         Ok(())
@@ -193,7 +194,7 @@ impl Topics {
 
     pub fn list(&self) -> Result<Vec<TopicSpec>, AdminError> {
         let mut all: Vec<_> = self.all().map_err(failed)?.into_iter().collect();
-        all.sort_by(|(a, _), (b, _)| a.to_string().cmp(&b.to_string()));
+        all.sort_by_cached_key(|(topic, _)| topic.to_string());
         let names: Vec<Topic> = all.iter().map(|(topic, _)| topic.clone()).collect();
         let retentions = self.retentions(&names)?;
         let specs = all.into_iter().zip(retentions);
