@@ -54,7 +54,15 @@ impl Subject {
     /// A log that has the test to itself, maintains on command, and can be told nothing else.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, tag: "x".into(), maintains: true, remakes: true, fill: None, lose_answer: None, ground: Box::new(()) }
+        Self {
+            log,
+            tag: "x".into(),
+            maintains: true,
+            remakes: true,
+            fill: None,
+            lose_answer: None,
+            ground: Box::new(()),
+        }
     }
 
     fn data(&self, name: &str) -> Topic {
