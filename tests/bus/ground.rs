@@ -41,6 +41,8 @@ pub struct Ground {
     /// How long a role that finds nothing waits for something to come, when the bus is known not to be at rest. Zero
     /// where a reader gives at once what is there.
     pub wait: Duration,
+    /// Whether `maintain` compacts before it returns.
+    pub maintains: bool,
     /// Makes the log full (true) or not.
     pub fill: Option<Box<dyn Fn(bool)>>,
     /// Faults on command, where the log is one that has them.
@@ -52,7 +54,16 @@ pub struct Ground {
 impl Ground {
     /// On a log as it is.
     pub fn on(log: Arc<dyn Log>, store: StoreKind, keep: Box<dyn Any>) -> Self {
-        Self { log, store, starts_ms: NOON, wait: Duration::ZERO, fill: None, memory: None, _keep: keep }
+        Self {
+            log,
+            store,
+            starts_ms: NOON,
+            wait: Duration::ZERO,
+            maintains: true,
+            fill: None,
+            memory: None,
+            _keep: keep,
+        }
     }
 
     /// The log in memory, copies in sled.

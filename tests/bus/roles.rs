@@ -17,6 +17,7 @@ use kenh_domain::envelope::Event;
 use kenh_domain::log::{Log, NewRecord, TopicPartition};
 use kenh_domain::names::{Agency, Dataset, Group, Principal, View};
 use kenh_domain::receipt::Counts;
+use kenh_domain::schema::Schema;
 use kenh_domain::secret::Secret;
 use kenh_domain::topic::Topic;
 use kenh_governance::Control;
@@ -372,7 +373,7 @@ impl Bus {
     }
 
     /// What is still to come, if the bus is not at rest.
-    fn unrest(&mut self) -> Option<String> {
+    pub fn unrest(&mut self) -> Option<String> {
         let now_ms = self.now_ms();
         let router = self.router().stats().snapshot();
         if router.waiting.is_some() || router.lane.is_some() || router.redoing {
@@ -430,7 +431,10 @@ impl Bus {
 pub fn submit(log: &dyn Log, contract: &Document, changes: &[Sent], name: &str, now_ms: i64) {
     let Some(first) = changes.first() else { return };
     let mut contract = contract.clone();
+    // Software of an earlier contract version knows neither later schemas nor rules for what they added.
     contract.schemas.retain(|v| v.version <= first.schema);
+    let known = Schema::parse(&contract.latest().unwrap().schema).unwrap();
+    contract.fields.retain(|path, _| known.path(path).is_some());
     let rules = Rules::compile(&contract).unwrap();
     let provider = agency(first.provider);
     let lines: String = changes.iter().map(Sent::line).collect();

@@ -1,3 +1,8 @@
 //! What the bus promises, one function for each promise, whatever the log.
 
 mod changes;
+mod copies;
+mod full;
+mod grants;
+mod schemas;
+mod share;
