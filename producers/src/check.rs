@@ -54,6 +54,7 @@ pub struct Checker<'r> {
     rules: &'r Rules,
     provider: Agency,
     defaults: Defaults,
+    trace: Option<String>,
     spans: Spans,
 }
 
@@ -67,13 +68,18 @@ impl<'r> Checker<'r> {
     /// A checker for what `provider` would send.
     #[must_use]
     pub fn new(rules: &'r Rules, provider: Agency, defaults: Defaults) -> Self {
-        Self { rules, provider, defaults, spans: Spans::new() }
+        Self { rules, provider, defaults, trace: None, spans: Spans::new() }
     }
 
     /// The rules it asks.
     #[must_use]
     pub const fn rules(&self) -> &'r Rules {
         self.rules
+    }
+
+    /// Sets the trace context (W3C `traceparent`) of changes that bring none.
+    pub fn set_trace(&mut self, trace: Option<String>) {
+        self.trace = trace;
     }
 
     /// Who would send.
@@ -107,7 +113,7 @@ impl<'r> Checker<'r> {
         let submitted = Submitted {
             effective_days: change.effective_days,
             reason: change.reason.as_deref(),
-            trace: change.trace.as_deref(),
+            trace: change.trace.as_deref().or(self.trace.as_deref()),
             ..Submitted::new(
                 submission,
                 number,

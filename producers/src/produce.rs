@@ -93,6 +93,7 @@ pub fn produce(
     let contract = checker.rules().contract();
     let target = Target::of(contract, checker.provider().clone(), principal, id.clone());
     let mut submission = Submission::open(log, clock_ms, target.ok_or(ProduceError::NoSchema)?, patience)?;
+    checker.set_trace(submission.trace().map(str::to_owned));
     let mut at = Progress::default();
     let mut listed = Listed::default();
     let broken = loop {

@@ -19,6 +19,9 @@ use kenh_domain::names::{Agency, Dataset, Principal};
 use kenh_domain::receipt::{Counts, DeadLetter, FORMAT, Receipt};
 use kenh_domain::topic::{Partition, Topic};
 use kenh_domain::wire::{self, SchemaId};
+use opentelemetry::global::BoxedSpan;
+use opentelemetry::trace::{Span as _, SpanKind, Tracer as _};
+use opentelemetry::{KeyValue, global};
 
 /// Records that are handed to the log at once.
 const WRITE_RECORDS: usize = 500;
@@ -146,6 +149,27 @@ pub struct Submission<'l> {
     /// Numbers of changes that may lie in the log twice.
     doubtful: HashSet<u64>,
     waiting: bool,
+    span: BoxedSpan,
+    /// The trace context that its changes carry; none while nobody collects traces.
+    trace: Option<String>,
+}
+
+/// The span of a submission, and what its changes carry of it. Names only: no key, no value.
+fn begin_span(to: &Target) -> (BoxedSpan, Option<String>) {
+    let tracer = global::tracer("kenh-producers");
+    let topic = Topic::In(to.dataset.clone(), to.provider.clone());
+    let span = tracer
+        .span_builder("submit")
+        .with_kind(SpanKind::Producer)
+        .with_attributes([
+            KeyValue::new("messaging.destination.name", topic.to_string()),
+            KeyValue::new("kenh.submission", to.submission.clone()),
+        ])
+        .start(&tracer);
+    let context = span.span_context();
+    let carried = (context.is_valid() && context.is_sampled())
+        .then(|| format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8()));
+    (span, carried)
 }
 
 struct Held {
@@ -205,7 +229,10 @@ impl<'l> Submission<'l> {
         let letters = Topic::DeadLetter(to.dataset.clone(), to.provider.clone());
         let letters = (0..to.partitions).map(|p| end(TopicPartition::new(letters.clone(), p)));
         let letters = letters.collect::<Result<_, _>>()?;
+        let (span, trace) = begin_span(&to);
         Ok(Self {
+            span,
+            trace,
             log,
             clock_ms,
             topic: Topic::In(to.dataset.clone(), to.provider.clone()),
@@ -231,6 +258,12 @@ impl<'l> Submission<'l> {
     #[must_use]
     pub const fn target(&self) -> &Target {
         &self.to
+    }
+
+    /// The W3C `traceparent` that its changes carry; none while nobody collects traces.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        self.trace.as_deref()
     }
 
     /// How far it has come.
@@ -259,7 +292,10 @@ impl<'l> Submission<'l> {
         let number = self.next;
         let mut value = Vec::with_capacity(wire::HEADER_BYTES + 96 + record.map_or(0, <[u8]>::len));
         wire::put_header(self.to.envelope, &mut value);
-        let change = Submitted::new(&self.to.submission, number, event, version, updated_ms, record);
+        let change = Submitted {
+            trace: self.trace.as_deref(),
+            ..Submitted::new(&self.to.submission, number, event, version, updated_ms, record)
+        };
         envelope::encode(&change, &mut value);
         let partition = key::partition(key, self.to.partitions);
         self.push_value(number, partition, key, value, &mut |_| ())
@@ -358,7 +394,24 @@ impl<'l> Submission<'l> {
             *count -= less;
             surplus -= less;
         }
-        Ok(Answered { counts, unanswered: self.sent().saturating_sub(counts.total()) })
+        let answered = Answered { counts, unanswered: self.sent().saturating_sub(counts.total()) };
+        self.end_span(&answered);
+        Ok(answered)
+    }
+
+    fn end_span(&mut self, answered: &Answered) {
+        let Counts { admitted, repeated, stale, rejected } = answered.counts;
+        let counts = [
+            ("kenh.admitted", admitted),
+            ("kenh.repeated", repeated),
+            ("kenh.stale", stale),
+            ("kenh.rejected", rejected),
+            ("kenh.unanswered", answered.unanswered),
+        ];
+        for (name, n) in counts {
+            self.span.set_attribute(KeyValue::new(name, i64::try_from(n).unwrap_or(i64::MAX)));
+        }
+        self.span.end();
     }
 
     fn hold(&mut self, number: u64, partition: Partition, key: Bytes, value: Vec<u8>) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kenh_domain::admit::{self, Verdict};
 use kenh_domain::envelope::{self, SubmissionEnd};
 use kenh_domain::frame::{self, After, Change, Data, Sequence};
-use kenh_domain::log::Record;
+use kenh_domain::log::{Record, TopicPartition};
 use kenh_domain::receipt::{self, DeadLetter, Outcome};
 use kenh_domain::rule::{Lang, Rejection};
 use kenh_domain::schema::Spans;
@@ -49,6 +49,10 @@ pub fn one(
             return Ok(());
         }
     };
+    if let Some(parent) = candidate.submitted.trace {
+        let topic = Topic::In(input.dataset.clone(), input.provider.clone());
+        draft.traces.add(parent, &TopicPartition { topic, partition: input.partition }, record.position);
+    }
     let content = candidate.content(engine.secret());
     let epoch = engine.control().epoch(engine.dataset(), &input.provider);
     let known = engine.known(&record.key);

@@ -10,6 +10,7 @@ use kenh_domain::topic::{Partition, Topic};
 
 use crate::metadata::Metadata;
 use crate::tally::Answer;
+use crate::trace::Traces;
 
 /// See the module's documentation.
 pub struct Draft {
@@ -35,6 +36,8 @@ pub struct Draft {
     pub view_records: u64,
     /// Markers.
     pub markers: u64,
+    /// Traces that its changes belong to.
+    pub traces: Traces,
 }
 
 impl Draft {
@@ -53,6 +56,7 @@ impl Draft {
             rules: BTreeMap::new(),
             view_records: 0,
             markers: 0,
+            traces: Traces::new(),
         }
     }
 

@@ -15,7 +15,7 @@
 //! | [`lane`], [`recover`] | filling new views; recovery and replay |
 //! | [`control`] | the control set in force at a marker |
 //! | [`image`], [`metadata`], [`tally`] | what is kept: on disk, beside the positions, for receipts |
-//! | [`stats`] | what it tells of itself |
+//! | [`stats`], `trace` | what it tells of itself |
 
 pub mod config;
 pub mod control;
@@ -35,6 +35,7 @@ pub mod slot;
 pub mod state;
 pub mod stats;
 pub mod tally;
+mod trace;
 mod turn;
 
 pub use config::{Backoff, Clock, Config};

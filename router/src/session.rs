@@ -347,6 +347,7 @@ impl Session {
     }
 
     fn committed(&mut self, draft: Draft, ends: Vec<(TopicPartition, Position)>) {
+        draft.traces.committed(&ends);
         let now_ms = (self.config.clock)();
         for number in &draft.slots {
             self.slots[*number].engine.commit();

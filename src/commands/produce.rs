@@ -25,6 +25,7 @@ use crate::node::run::{RoleSet, Roles, system_of};
 use crate::node::{Node, Reach};
 use crate::output;
 use crate::output::thousands;
+use crate::telemetry::Telemetry;
 use crate::time::now_ms;
 
 /// What a source is checked against, wherever that is known from.
@@ -183,6 +184,7 @@ pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failu
 
 /// `kenh produce`
 pub fn run(produce: &Produce, config: &Config, output: Output) -> Result<(), Failure> {
+    let telemetry = config.otlp.as_deref().map(|to| Telemetry::start(to, "produce")).transpose()?;
     let reach = Node::reach(config)?;
     // Where nobody runs the bus, we do, until our receipts are in.
     let roles = match &reach {
@@ -191,6 +193,9 @@ pub fn run(produce: &Produce, config: &Config, output: Output) -> Result<(), Fai
     };
     let done = submit(produce, &*reach.log(), output);
     let stopped = roles.map_or(Ok(()), Roles::stop);
+    if let Some(telemetry) = telemetry {
+        telemetry.stop();
+    }
     done.and(stopped)
 }
 

@@ -14,6 +14,7 @@ use crate::node::{Node, Reach, signal};
 use crate::output;
 use crate::output::thousands;
 use crate::status::CopyStatus;
+use crate::telemetry::Telemetry;
 use crate::time::{moment, now_ms};
 
 /// How long one turn waits for something new.
@@ -23,6 +24,7 @@ const SETTLED: usize = 3;
 
 /// `kenh subscribe`
 pub fn run(subscribe: &Subscribe, config: &Config, output: Output) -> Result<(), Failure> {
+    let telemetry = config.otlp.as_deref().map(|to| Telemetry::start(to, "subscribe")).transpose()?;
     let reach = Node::reach(config)?;
     // Where nobody runs the bus, we do: cards and positions are written by its roles.
     let roles = match &reach {
@@ -31,6 +33,9 @@ pub fn run(subscribe: &Subscribe, config: &Config, output: Output) -> Result<(),
     };
     let kept = keep(subscribe, config, &reach, output);
     let stopped = roles.map_or(Ok(()), Roles::stop);
+    if let Some(telemetry) = telemetry {
+        telemetry.stop();
+    }
     kept.and(stopped)
 }
 

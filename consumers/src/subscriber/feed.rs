@@ -4,6 +4,7 @@ use kenh_domain::log::{Position, Record};
 use kenh_domain::topic::Partition;
 
 use super::notices::{EditionId, Notices};
+use super::trace;
 use crate::store::{Batch, GenerationInfo, Reached, StoreError, ViewStore};
 
 /// How often the time of the last reading is written when nothing else is: a crash makes a copy look that much longer
@@ -156,8 +157,10 @@ impl Feed {
         if !news && now_ms.saturating_sub(self.written_seen_ms) < SEEN_EVERY_MS {
             return Ok(0);
         }
-        let counters = store.apply(self.info.generation, &self.pending, &progress)?;
         let records = self.pending.records();
+        let span = trace::begin(&self.info, &progress, records);
+        let counters = store.apply(self.info.generation, &self.pending, &progress)?;
+        drop(span);
         self.pending = Batch::default();
         self.info.progress = progress;
         self.info.counters = counters;

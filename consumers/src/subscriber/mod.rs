@@ -26,6 +26,7 @@ mod read;
 mod requests;
 mod say;
 mod stats;
+mod trace;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
