@@ -170,7 +170,7 @@ pub struct Source {
     /// What is in it [default: by the file's ending]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Mapping of CSV columns to fields [default: schemas/<dataset>/mapping.yaml where it exists]
+    /// Mapping of CSV columns to fields [default: mapping.yaml beside the contract in schemas/, where it exists]
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
     /// The providing agency [default: the contract's only one]

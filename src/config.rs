@@ -1,7 +1,7 @@
 //! Configuration: `kenh.yaml`, overridden by `KENH_…` variables, overridden by the command line.
 //!
 //! Every key has a default, so that a laptop needs no file. `docs/configuration.md` lists the keys; a test holds it to
-//! [`KEYS`].
+//! `KEYS`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -4,10 +4,10 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`format`] | readers: jsonl, CSV with a mapping, Avro containers, the national envelope |
+//! | [`mod@format`] | readers: jsonl, CSV with a mapping, Avro containers, the national envelope |
 //! | [`json`], [`time`], [`encode`] | from text to the Avro body of a record |
 //! | [`change`] | a change as read |
-//! | [`check`] | the rules of the router, asked before anything is sent |
+//! | [`mod@check`] | the rules of the router, asked before anything is sent |
 //! | [`submission`] | writing to the input topic, and its receipts |
 //! | [`produce`](mod@produce) | all of it for one source |
 //! | [`report`] | what was rejected |

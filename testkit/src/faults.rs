@@ -1,4 +1,4 @@
-//! Faults on command: what a [`MemoryLog`](crate::MemoryLog) does wrong, and when.
+//! Faults on command: what a [`MemoryLog`] does wrong, and when.
 //!
 //! All of them are things that a real log does: answer late, answer nothing, be full, take access away. A fault that is
 //! counted (`the next n`) is used up by the calls it hits; one that is switched stays until it is switched off.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`memory`] | [`MemoryLog`]: the seam in memory, whole, for tests of the roles |
 //! | [`faults`] | what such a log is told to do wrong: refuse, fill up, lose an answer, hold, deny |
-//! | [`conformance`] | one test per promise of [`kenh_domain::log`], for any log |
+//! | [`mod@conformance`] | one test per promise of [`kenh_domain::log`], for any log |
 //! | [`builders`] | an agency, a contract, a grant, a control record, a topic |
 //!
 //! Nothing here waits for a time: a test waits for a state and gives up, with a panic, after [`PATIENCE`].

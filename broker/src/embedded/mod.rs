@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `log.json` | the number of the format, read before anything else |
 //! | `lock` | locked (flock) by the process that has the log open, whose id it holds |
-//! | `store/` | an LSM store (fjall 3) with two keyspaces, `records` and `meta`; their keys and values are in [`format`] |
+//! | `store/` | an LSM store (fjall 3) with two keyspaces, `records` and `meta`; their keys and values are in [`mod@format`] |
 //!
 //! # Durable
 //! With [`Fsync::EachCommit`], the default, a commit or flush has returned only after `fdatasync` of the store's journal:
