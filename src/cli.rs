@@ -9,8 +9,8 @@ use crate::config::StoreKind;
 
 /// Kênh: an event-streaming data-sharing bus for government agencies.
 ///
-/// Not there yet: Apache Kafka behind the bus, PostgreSQL stores, signed grants, mTLS, the ledger and replay. This
-/// release keeps everything in one directory and one process, and listens on loopback only.
+/// Not there yet: schema reviews, signed grants, mTLS and ACLs at the broker, sealing and erasure, the ledger and replay
+/// exports, sources that Kênh polls. HTTP listens on loopback only.
 #[derive(Debug, Parser)]
 #[command(name = "kenh", version, max_term_width = 110)]
 pub struct Cli {
