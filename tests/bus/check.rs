@@ -63,11 +63,10 @@ pub struct Line {
 
 /// What a line of the data log is.
 pub enum What {
-    /// A change: epoch and version, and whether it cancels.
+    /// A change: epoch and version.
     Change {
         epoch: u32,
         version: u64,
-        cancel: bool,
     },
     Marker(Marker),
 }
@@ -105,6 +104,9 @@ impl Bus {
 
     pub fn check_copy(&self, grant: &Grant) {
         let held = rows(&self.copy(grant)).unwrap_or_else(|e| panic!("{}: {e}", grant.id));
+        let counters = self.copy(grant).shown().unwrap().as_of.counters;
+        assert_eq!(counters.rows, held.len() as u64, "{}: rows counted", grant.id);
+        assert_eq!(counters.inserted, counters.rows + counters.left, "{}: something counted twice", grant.id);
         let wanted = self.wanted(grant);
         if grant.pseudonym {
             // Which pseudonym is whose is nobody's business here: as many keys, the same rows.
@@ -157,9 +159,7 @@ impl Bus {
             let (sequence, data) = frame::decode(record.value.as_ref().unwrap()).unwrap();
             let what = match data {
                 Data::Marker(marker) => What::Marker(marker),
-                Data::Change(Change { version, after, .. }) => {
-                    What::Change { epoch: version.epoch, version: version.version, cancel: after.is_none() }
-                }
+                Data::Change(Change { version, .. }) => What::Change { epoch: version.epoch, version: version.version },
             };
             Line { partition: record.source, sequence, key: record.key, what }
         };
@@ -177,7 +177,7 @@ impl Bus {
                 let last = last.entry(line.partition).or_default();
                 assert_eq!(line.sequence.0, *last + 1, "data.{name}/{}: sequences are not dense", line.partition);
                 *last = line.sequence.0;
-                if let What::Change { epoch, version, .. } = line.what {
+                if let What::Change { epoch, version } = line.what {
                     changes += 1;
                     let before = versions.insert(line.key, (epoch, version));
                     assert!(before.is_none_or(|b| b < (epoch, version)), "data.{name}: a version is there twice");

@@ -121,7 +121,10 @@ pub struct Bus {
     /// Grants as last declared, by id.
     pub grants: BTreeMap<&'static str, Grant>,
     submissions: u64,
-    dir: tempfile::TempDir,
+    /// Where state images and stores lie.
+    pub home: PathBuf,
+    /// It, unless another was named.
+    _dir: tempfile::TempDir,
 }
 
 impl Bus {
@@ -136,6 +139,7 @@ impl Bus {
     /// A bus over declared state that is not applied yet.
     pub fn over(ground: Ground, world: World) -> Self {
         let clock = Arc::new(AtomicI64::new(ground.starts_ms));
+        let dir = tempfile::tempdir().unwrap();
         Self {
             control: Control::new(ground.log.clone(), master()),
             clock,
@@ -147,7 +151,8 @@ impl Bus {
             expected: BTreeMap::new(),
             grants: BTreeMap::new(),
             submissions: 0,
-            dir: tempfile::tempdir().unwrap(),
+            home: dir.path().to_owned(),
+            _dir: dir,
             world,
             ground,
         }
@@ -183,15 +188,28 @@ impl Bus {
         self.grants.insert(grant.id, grant.clone());
     }
 
+    /// Moves to another log: every role of this process is gone, what was said and declared stays.
+    pub fn stand_on(&mut self, ground: Ground) {
+        self.router = None;
+        self.keepers.clear();
+        self.control = Control::new(ground.log.clone(), master());
+        self.ground = ground;
+    }
+
     /// Keeps the copies of an agency, from what is in its store.
     pub fn keep(&mut self, name: &'static str) {
-        let dir = self.dir.path().join(name);
+        self.keep_in(name, |store| store);
+    }
+
+    /// The same, through what `wrap` makes of the store.
+    pub fn keep_in(&mut self, name: &'static str, wrap: impl FnOnce(Arc<dyn ViewStore>) -> Arc<dyn ViewStore>) {
+        let dir = self.home.join(name);
         let kind = self.ground.store;
         let keeper = self.keepers.entry(name).or_insert(Keeper { dir, kind, running: None });
         if keeper.running.is_some() {
             return;
         }
-        let store = keeper.kind.open(&keeper.dir);
+        let store = wrap(keeper.kind.open(&keeper.dir));
         let clock = self.clock.clone();
         let clock = Arc::new(move || clock.load(Ordering::SeqCst));
         let principal = Principal::new(&system(name)).unwrap();
@@ -280,7 +298,7 @@ impl Bus {
         let clock = self.clock.clone();
         let clock = Arc::new(move || clock.load(Ordering::SeqCst));
         let mut config = Config::new(self.ground.log.clone(), group(), master(), clock);
-        config.state_dir = Some(self.dir.path().join("state"));
+        config.state_dir = Some(self.home.join("state"));
         config.max_batch_records = self.batch;
         config.image_every = self.image_every;
         config.look_every = Duration::ZERO;
