@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use kenh_domain::contract::Contract;
 use kenh_domain::control::ControlSet;
-use kenh_domain::names::{Agency, Dataset};
+use kenh_domain::log::TopicPartition;
+use kenh_domain::names::{Agency, Dataset, Principal};
 use kenh_domain::receipt::Counts;
 use kenh_domain::rule::Lang;
 use kenh_producers::reform::people::People;
@@ -187,13 +188,13 @@ fn show(
 ) -> Result<Vec<(&'static str, Counts)>, Failure> {
     up::warn_unsigned(roles);
     // Grants stand before the first record, and the copies with them.
-    await_copies(roles, set, "waiting for the views")?;
+    await_copies(node, roles, set, "waiting for the views")?;
     if output == Output::Table {
         exceptions(reform);
     }
     let units = submit(node, set, UNITS, "units", reform.units_len(), reform.units())?;
     let people = submit(node, set, PEOPLE, "people (synthetic)", people.changes_len(), people.changes())?;
-    await_copies(roles, set, "waiting for the copies")?;
+    await_copies(node, roles, set, "waiting for the copies")?;
     Ok(vec![(UNITS.0, units), (PEOPLE.0, people)])
 }
 
@@ -258,7 +259,7 @@ fn submit(
 }
 
 /// Waits until every view in force has a copy that is complete to the end of its topic, as long as anything moves.
-fn await_copies(roles: &Roles, set: &ControlSet, what: &str) -> Result<(), Failure> {
+fn await_copies(node: &Node, roles: &Roles, set: &ControlSet, what: &str) -> Result<(), Failure> {
     let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
     let wanted = set.views.values().filter(|v| v.in_force(now_ms())).count();
     let target = roles.control.get().position.max(set.position);
@@ -271,7 +272,7 @@ fn await_copies(roles: &Roles, set: &ControlSet, what: &str) -> Result<(), Failu
             && router.lane.is_none();
         let rows = copies(roles);
         let done = rows.iter().filter(|c| c.state == "live" && c.complete).count();
-        if idle && done == wanted && up_to_date(roles, &router) {
+        if idle && done == wanted && up_to_date(node, roles, set)? {
             spinner.finish_and_clear();
             return Ok(());
         }
@@ -296,23 +297,25 @@ fn await_copies(roles: &Roles, set: &ControlSet, what: &str) -> Result<(), Failu
     }
 }
 
-/// Whether every copy is complete as of the latest sequence of its dataset.
-fn up_to_date(roles: &Roles, router: &kenh_router::Snapshot) -> bool {
-    let ends: BTreeMap<(String, u32), u64> = router
-        .data
-        .iter()
-        .filter_map(|d| match &d.of.topic {
-            kenh_domain::topic::Topic::Data(dataset) => Some(((dataset.to_string(), d.of.partition.0), d.sequence.0)),
-            _ => None,
-        })
-        .collect();
-    roles.copies.values().all(|copy| {
-        copy.stats().copies.iter().all(|c| {
-            c.reached
-                .iter()
-                .all(|r| ends.get(&(c.dataset.to_string(), r.partition.0)).is_none_or(|end| r.sequence.0 >= *end))
-        })
-    })
+/// Whether every copy is complete up to the end of its view's topic. The sequence of the data log is no measure: a view
+/// that a change does not concern is not told of it.
+fn up_to_date(node: &Node, roles: &Roles, set: &ControlSet) -> Result<bool, Failure> {
+    let router = Principal::router();
+    for view in set.views.values().filter(|v| v.in_force(now_ms())) {
+        let grant = &view.activation.grant;
+        let Some(kept) = roles.copies.get(&grant.recipient) else { continue };
+        let stats = kept.stats();
+        let Some(copy) = stats.copies.iter().find(|c| c.dataset == grant.dataset && c.view == grant.view) else {
+            return Ok(false);
+        };
+        for reached in &copy.reached {
+            let of = TopicPartition::new(view.activation.topic(), reached.partition.0);
+            if reached.end < node.log.bounds(&router, &of)?.end {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn copies(roles: &Roles) -> Vec<CopyStatus> {

@@ -146,7 +146,7 @@ impl Subscriber {
             .map(|feed| {
                 let of = |(p, r): (u32, &Option<crate::store::Reached>)| {
                     let partition = Partition(p);
-                    r.map(|r| ReachedStats { partition, sequence: r.sequence, clock_ms: r.clock_ms })
+                    r.map(|r| ReachedStats { partition, sequence: r.sequence, end: r.end, clock_ms: r.clock_ms })
                 };
                 (0..).zip(&feed.info.progress.reached).map(of).collect()
             })

@@ -1,6 +1,7 @@
 //! What a subscriber says of itself. Numbers and names only, no row value and no key.
 
 use kenh_domain::frame::Sequence;
+use kenh_domain::log::Position;
 use kenh_domain::names::{Dataset, View};
 use kenh_domain::topic::{Edition, Partition};
 use serde::Serialize;
@@ -53,6 +54,8 @@ pub struct ReachedStats {
     pub partition: Partition,
     /// The sequence in the data log.
     pub sequence: Sequence,
+    /// The end of the view's partition then.
+    pub end: Position,
     /// The clock of the bus then: milliseconds since 1970 (UTC).
     pub clock_ms: i64,
 }
