@@ -66,6 +66,9 @@ pub struct Fetcher {
     queue: Queue,
     consumer: BaseConsumer,
     sources: HashMap<(String, i32), usize>,
+    /// Per source, the offset of the last end or error: the client counts it as a record that was taken, and its own
+    /// position is then one too high.
+    false_last: Vec<Option<i64>>,
     buffer: Vec<*mut c::rd_kafka_message_t>,
 }
 
@@ -97,7 +100,7 @@ impl Fetcher {
         let queue = NonNull::new(queue)
             .map(Queue)
             .ok_or_else(|| KafkaError::ClientCreation("the client has no consumer queue".into()))?;
-        Ok(Self { queue, consumer, sources: HashMap::new(), buffer: Vec::new() })
+        Ok(Self { queue, consumer, sources: HashMap::new(), false_last: Vec::new(), buffer: Vec::new() })
     }
 
     /// Takes these partitions and no others, each from an offset. What was fetched for an earlier assignment is
@@ -105,6 +108,7 @@ impl Fetcher {
     pub fn assign(&mut self, from: &[(String, i32, i64)]) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         self.sources.clear();
+        self.false_last = vec![None; from.len()];
         for (source, (topic, partition, offset)) in from.iter().enumerate() {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
             self.sources.insert((topic.clone(), *partition), source);
@@ -127,11 +131,14 @@ impl Fetcher {
     }
 
     /// Where each partition stands: after everything that [`Self::poll`] has taken, the cluster's own markers included.
+    /// A partition for which that is in doubt is left out; its next end says it.
     pub fn positions(&self, mut each: impl FnMut(usize, i64)) {
         let Ok(list) = self.consumer.position() else { return };
         for element in list.elements() {
             let source = self.sources.get(&(element.topic().to_owned(), element.partition()));
-            if let (Some(source), Offset::Offset(at)) = (source, element.offset()) {
+            if let (Some(source), Offset::Offset(at)) = (source, element.offset())
+                && self.false_last.get(*source).is_some_and(|last| *last != Some(at - 1))
+            {
                 each(*source, at);
             }
         }
@@ -169,7 +176,11 @@ impl Fetcher {
             let message = Message(message);
             // SAFETY: librdkafka filled the first `count` slots with messages that are ours until destroyed; all that is
             // kept of one is copied out before.
-            if let Some(fetched) = unsafe { read(message.0.as_ref(), &self.sources) } {
+            let (fetched, offset) = unsafe { (read(message.0.as_ref(), &self.sources), message.0.as_ref().offset) };
+            if let Some(Fetched::End { source, .. } | Fetched::Failed { source: Some(source), .. }) = &fetched {
+                self.false_last[*source] = Some(offset);
+            }
+            if let Some(fetched) = fetched {
                 each(fetched);
             }
         }
