@@ -2,6 +2,7 @@
 //!
 //! Nothing is changed while anything is wrong: every problem is listed with file, line and hint, and the exit code is 3.
 
+use kenh_domain::control::ControlSet;
 use kenh_governance::plan::{Action, Change};
 use kenh_governance::{Applied, Plan, Problem};
 use serde_json::json;
@@ -16,12 +17,23 @@ use crate::time::now_ms;
 /// `kenh apply`
 pub fn run(apply: &Apply, config: &Config, output: Output) -> Result<(), Failure> {
     let declared = kenh_governance::read(&apply.paths).map_err(|problems| refused(&problems, output))?;
-    let log = Node::reach(config)?.log();
     let now = now_ms();
-    let set = kenh_governance::load(&*log)?;
-    let plan =
-        kenh_governance::plan(&declared, &set, &log.topics()?, now).map_err(|problems| refused(&problems, output))?;
-    let applied = if apply.plan || plan.is_empty() { None } else { Some(kenh_governance::apply(&*log, &plan, now)?) };
+    // A plan, and one that is refused, makes no node where there is none.
+    let existing = Node::existing(config)?.map(|reach| reach.log());
+    let (set, topics) = match &existing {
+        Some(log) => (kenh_governance::load(&**log)?, log.topics()?),
+        None => (ControlSet::default(), Vec::new()),
+    };
+    let plan = kenh_governance::plan(&declared, &set, &topics, now).map_err(|problems| refused(&problems, output))?;
+    let applied = if apply.plan || plan.is_empty() {
+        None
+    } else {
+        let log = match existing {
+            Some(log) => log,
+            None => Node::reach(config)?.log(),
+        };
+        Some(kenh_governance::apply(&*log, &plan, now)?)
+    };
     if output == Output::Json {
         output::json(&json!({
             "changes": plan.changes,

@@ -64,10 +64,12 @@ fn read(log: &dyn Log, dataset: &Dataset) -> Result<Vec<Found>, Failure> {
 
 /// `kenh dead-letter …`
 pub fn run(command: &DeadLetterCommand, config: &Config, output: Output) -> Result<(), Failure> {
-    let log = Node::reach(config)?.log();
+    // Where there is no node yet there is no letter, and none is made by looking.
+    let log = Node::existing(config)?.map(|reach| reach.log());
+    let read = |dataset: &Dataset| log.as_ref().map_or_else(|| Ok(Vec::new()), |log| read(&**log, dataset));
     match command {
         DeadLetterCommand::List { dataset, limit } => {
-            let found = read(&*log, dataset)?;
+            let found = read(dataset)?;
             let newest = &found[found.len().saturating_sub(*limit)..];
             if output == Output::Json {
                 let rows: Vec<_> =
@@ -95,7 +97,7 @@ pub fn run(command: &DeadLetterCommand, config: &Config, output: Output) -> Resu
             }
         }
         DeadLetterCommand::Show { dataset, letter } => {
-            let found = read(&*log, dataset)?.into_iter().find(|f| &f.name() == letter).ok_or_else(|| {
+            let found = read(dataset)?.into_iter().find(|f| &f.name() == letter).ok_or_else(|| {
                 Failure::because(format!(
                     "there is no dead letter {letter}; `kenh dead-letter list {dataset}` shows them"
                 ))

@@ -15,11 +15,12 @@ use crate::node::Node;
 use crate::output;
 use crate::time::{day, now_ms};
 
-/// The control set and the log it was read from.
-fn load(config: &Config) -> Result<(Arc<dyn Log>, ControlSet), Failure> {
-    let log = Node::reach(config)?.log();
+/// The control set, and the log it was read from: none where there is no node yet, and none is made by looking.
+fn load(config: &Config) -> Result<(Option<Arc<dyn Log>>, ControlSet), Failure> {
+    let Some(reach) = Node::existing(config)? else { return Ok((None, ControlSet::default())) };
+    let log = reach.log();
     let set = kenh_governance::load(&*log)?;
-    Ok((log, set))
+    Ok((Some(log), set))
 }
 
 /// `kenh contract list|show`
@@ -157,7 +158,10 @@ pub fn grant(command: &GrantCommand, config: &Config, output: Output) -> Result<
                 return Ok(());
             }
             let no = view.activation.view_no;
-            kenh_governance::end(&*log, no, EndReason::Revoked, now)?;
+            // It was found, so that there is a log.
+            if let Some(log) = &log {
+                kenh_governance::end(&**log, no, EndReason::Revoked, now)?;
+            }
             output::note(format_args!(
                 "grant {id} is revoked. The router stops writing at its next marker; then access and topic go and {} is \
                  told to purge. `kenh grant list` and `kenh status` show it.",

@@ -1,5 +1,6 @@
 //! `kenh status`: what the node that runs on this directory says of itself; where none runs, what the log holds.
 
+use kenh_domain::control::ControlSet;
 use serde_json::json;
 
 use super::Failure;
@@ -13,8 +14,9 @@ use crate::time::{moment, now_ms};
 
 /// `kenh status`
 pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
-    match Node::reach(config)? {
-        Reach::Remote(client, _) => {
+    match Node::existing(config)? {
+        None => here(config, &ControlSet::default(), output),
+        Some(Reach::Remote(client, _)) => {
             let status: Status = client.get("/v1/status")?;
             if output == Output::Json {
                 output::json(&json!({ "running": true, "address": client.address(), "status": status }));
@@ -22,25 +24,27 @@ pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
                 running(&status, client.address());
             }
         }
-        Reach::Local(node) | Reach::Cluster(node) => {
-            let set = kenh_governance::load(&*node.log)?;
-            let grants = set.views.values().filter(|v| v.in_force(now_ms())).count();
-            if output == Output::Json {
-                output::json(&json!({
-                    "running": false, "agencies": set.agencies.len(), "datasets": set.contracts.len(),
-                    "grants": grants, "control": set.position,
-                }));
-            } else {
-                output::line(format_args!("no node runs on {}; kenh up starts one", node.dir.display()));
-                output::line(format_args!(
-                    "declared: {} agencies, {} datasets, {grants} grants in force",
-                    set.agencies.len(),
-                    set.contracts.len()
-                ));
-            }
-        }
+        Some(Reach::Local(node) | Reach::Cluster(node)) => here(config, &kenh_governance::load(&*node.log)?, output),
     }
     Ok(())
+}
+
+/// What the log holds where no node runs.
+fn here(config: &Config, set: &ControlSet, output: Output) {
+    let grants = set.views.values().filter(|v| v.in_force(now_ms())).count();
+    if output == Output::Json {
+        output::json(&json!({
+            "running": false, "agencies": set.agencies.len(), "datasets": set.contracts.len(),
+            "grants": grants, "control": set.position,
+        }));
+        return;
+    }
+    output::line(format_args!("no node runs on {}; kenh up starts one", config.data.display()));
+    output::line(format_args!(
+        "declared: {} agencies, {} datasets, {grants} grants in force",
+        set.agencies.len(),
+        set.contracts.len()
+    ));
 }
 
 fn running(status: &Status, address: &str) {

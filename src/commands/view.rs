@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use crate::cli::{ExportFormat, Output, ViewCommand, Which};
 use crate::config::{Config, StoreKind};
-use crate::node::client::Client;
+use crate::node::client::{CallError, Client};
 use crate::node::run::open_store;
 use crate::node::{self, Node, Reach};
 use crate::output;
@@ -163,7 +163,10 @@ fn search(source: &Source, filter: &str, limit: usize) -> Result<Vec<Value>, Fai
         Source::Here(copy) => {
             let mut after = None;
             while rows.len() < limit {
-                let found = copy.search(filter, after.as_ref(), limit - rows.len())?;
+                let found = copy.search(filter, after.as_ref(), limit - rows.len()).map_err(|e| match e {
+                    CopyError::Filter(wrong) => Failure::Usage(wrong.to_string()),
+                    other => other.into(),
+                })?;
                 for row in &found.rows {
                     rows.push(json_of(row)?);
                 }
@@ -177,7 +180,10 @@ fn search(source: &Source, filter: &str, limit: usize) -> Result<Vec<Value>, Fai
             let mut after = Value::Null;
             while rows.len() < limit {
                 let ask = json!({ "view": view, "filter": filter, "limit": limit - rows.len(), "after": after });
-                let mut found: Value = client.post(&format!("{path}/search"), &ask)?;
+                let mut found: Value = client.post(&format!("{path}/search"), &ask).map_err(|e| match e {
+                    CallError::Filter(wrong) => Failure::Usage(wrong),
+                    other => other.into(),
+                })?;
                 rows.extend(found["rows"].as_array().cloned().unwrap_or_default());
                 after = found["next"].take();
                 if after.is_null() {

@@ -33,6 +33,9 @@ pub enum CallError {
     /// It answered something else.
     #[error("{0}")]
     Answer(String),
+    /// It does not understand the filter that was sent.
+    #[error("{0}")]
+    Filter(String),
 }
 
 /// A client of a running node.
@@ -125,6 +128,9 @@ impl Client {
         if status != 200 {
             let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
             let message = said.as_ref().and_then(|v| v["message"].as_str()).unwrap_or("no reason given");
+            if status == 422 {
+                return Err(CallError::Filter(message.to_owned()));
+            }
             return Err(CallError::Answer(format!("the node answered {}: {message}", status.as_u16())));
         }
         serde_json::from_slice(&body)
