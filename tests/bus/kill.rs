@@ -7,14 +7,13 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kenh_broker::embedded::EmbeddedLog;
 use kenh_domain::log::Log;
 use kenh_router::Turn;
-use serde_json::Value;
 
 use crate::fuse::{Fuse, FusedLog, FusedStore};
 use crate::ground::{Ground, StoreKind, options};
@@ -90,7 +89,12 @@ fn child(role: &str, home: &Path, bus: &Bus, store: StoreKind, end: End) -> bool
     if let End::Step(steps) = end {
         command.env("KENH_BUS_FUSE", steps.to_string());
     }
+    // One at a time: between fork and exec a child of another test holds the lock of every log that is open here, ours
+    // among them, though it was closed since.
+    static SPAWNING: Mutex<()> = Mutex::new(());
+    let spawning = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(spawning);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     if let End::Killed(after) = end {
         lines.take(usize::try_from(after).unwrap()).for_each(drop);
@@ -171,7 +175,7 @@ fn wave(bus: &mut Bus, dice: &mut Dice) {
     let mut versions = std::collections::HashMap::new();
     for _ in 0..20 + dice.below(20) {
         let n = dice.below(14);
-        let (key, provider) = (format!("k{n}"), if n % 2 == 0 { "G01" } else { "G02" });
+        let (key, provider) = (format!("k{n}"), if n.is_multiple_of(2) { "G01" } else { "G02" });
         let standing = bus.oracles[HO_SO].standing(&key).map_or(0, |(version, _)| version);
         let version = versions.entry(key.clone()).or_insert(standing);
         *version += 1;
@@ -219,7 +223,7 @@ fn finish(bus: &mut Bus) {
     bus.settle();
     bus.check();
     // And it still works.
-    bus.send(&[sent("cuoi", 1, Value::from(record("cuoi", "Cuối", "79", 0)))]);
+    bus.send(&[sent("cuoi", 1, record("cuoi", "Cuối", "79", 0))]);
     bus.settle();
     bus.check();
 }

@@ -18,17 +18,18 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "helpers of tests say what they expect as the tests themselves do"
 )]
 
 /// Makes a test of each scenario on each log.
 macro_rules! on_every_log {
-    ($($name:ident),+ $(,)?) => {
+    ($($(#[$meta:meta])* $name:ident),+ $(,)?) => {
         mod memory {
-            $(#[test] fn $name() { super::$name(&crate::ground::Ground::memory); })+
+            $(#[test] $(#[$meta])* fn $name() { super::$name(&crate::ground::Ground::memory); })+
         }
         mod embedded {
-            $(#[test] fn $name() { super::$name(&crate::ground::Ground::embedded); })+
+            $(#[test] $(#[$meta])* fn $name() { super::$name(&crate::ground::Ground::embedded); })+
         }
     };
 }

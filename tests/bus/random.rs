@@ -167,6 +167,8 @@ impl Story {
                 let provider = PROVIDERS[*provider];
                 let epoch = bus.oracles[HO_SO].epochs.get(provider).copied().unwrap_or(0);
                 bus.raise_epoch(provider, epoch + 1);
+                // In force before anything else is sent: see `scenarios::restarts`.
+                bus.settle();
             }
             Happens::RouterCrash => bus.crash_router(),
             Happens::ControlCrash => bus.crash_control(),
@@ -210,8 +212,13 @@ impl Story {
     }
 }
 
+/// 64, or what `KENH_CASES` says.
+fn cases() -> u32 {
+    std::env::var("KENH_CASES").map_or(64, |text| text.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_sequence_of_events_ends_as_the_model_says(

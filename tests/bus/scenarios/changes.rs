@@ -3,7 +3,6 @@
 use kenh_domain::log::{NewRecord, TopicPartition};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
-use serde_json::Value;
 
 use crate::check::records;
 use crate::ground::Ground;
@@ -212,7 +211,7 @@ fn a_record_in_the_wrong_partition_is_rejected(ground: &dyn Fn() -> Ground) {
     bus.check_data();
     assert_eq!(bus.rules("G01"), ["wrong-partition"]);
     // The one behind it goes on.
-    bus.send(&[sent("a", 2, Value::from(record("a", "An", "79", 1)))]);
+    bus.send(&[sent("a", 2, record("a", "An", "79", 1))]);
     bus.settle();
     bus.check_copies();
     bus.check_data();

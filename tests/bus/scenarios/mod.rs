@@ -4,5 +4,6 @@ mod changes;
 mod copies;
 mod full;
 mod grants;
+mod restarts;
 mod schemas;
 mod share;
