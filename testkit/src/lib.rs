@@ -5,7 +5,9 @@
 //! | [`memory`] | [`MemoryLog`]: the seam in memory, whole, for tests of the roles |
 //! | [`faults`] | what such a log is told to do wrong: refuse, fill up, lose an answer, hold, deny |
 //! | [`mod@conformance`] | one test per promise of [`kenh_domain::log`], for any log |
+//! | [`kafka`] | a real Apache Kafka of the test's own, to be killed and started again |
 //! | [`builders`] | an agency, a contract, a grant, a control record, a topic |
+//! | [`postgres`] | a real PostgreSQL, gone with the test |
 //!
 //! Nothing here waits for a time: a test waits for a state and gives up, with a panic, after [`PATIENCE`].
 
@@ -15,7 +17,9 @@
 pub mod builders;
 pub mod conformance;
 pub mod faults;
+pub mod kafka;
 pub mod memory;
+pub mod postgres;
 
 pub use conformance::Subject;
 pub use faults::{CommitFault, Faults, FlushFault};
