@@ -145,16 +145,26 @@ pub(super) fn measure(record: &Record, bytes: &[u8]) -> Result<usize, BodyError>
     Ok(reader.pos)
 }
 
-/// A cursor over Avro bytes. Never panics and never allocates by a length that the bytes claim.
-#[derive(Debug, Clone)]
-pub(crate) struct Reader<'a> {
+/// A cursor over Avro bytes, for whoever reads a whole body field by field. Never panics and never allocates by a length
+/// that the bytes claim.
+#[derive(Clone)]
+pub struct Reader<'a> {
     body: &'a [u8],
     pos: usize,
     items: u64,
 }
 
+// The body is a row (invariant 7).
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reader(at {} of {} bytes)", self.pos, self.body.len())
+    }
+}
+
 impl<'a> Reader<'a> {
-    pub(crate) fn new(body: &'a [u8]) -> Self {
+    /// At the first byte of a body.
+    #[must_use]
+    pub fn new(body: &'a [u8]) -> Self {
         Self { body, pos: 0, items: 0 }
     }
 
@@ -245,8 +255,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One value of `ty`.
-    pub(crate) fn value(&mut self, ty: &'a Type) -> Result<Value<'a>, Fault> {
+    /// One value of `ty`, with the reader behind it; of an array, map, record or union of several types nothing is read
+    /// but the branch.
+    ///
+    /// # Errors
+    /// [`Fault`] when the bytes are not of `ty`.
+    pub fn value(&mut self, ty: &'a Type) -> Result<Value<'a>, Fault> {
         Ok(match ty {
             Type::Null => Value::Null,
             Type::Boolean => Value::Bool(self.boolean()?),
@@ -305,7 +319,10 @@ impl<'a> Reader<'a> {
     ///
     /// Items may take no bytes (an array of null), so that a few bytes could claim any number: they are counted, over
     /// the whole body.
-    pub(crate) fn block(&mut self) -> Result<(u64, Option<usize>), Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] when this is no head of a block, or there are too many items.
+    pub fn block(&mut self) -> Result<(u64, Option<usize>), Fault> {
         let count = self.long()?;
         let size = if count < 0 { Some(self.length()?) } else { None };
         self.items = self.items.saturating_add(count.unsigned_abs());
@@ -400,8 +417,12 @@ impl<'a> Reader<'a> {
         usize::try_from(self.int()?).ok().filter(|&s| s < symbols).ok_or(Fault::Symbol)
     }
 
+    /// The branch of a union that has `branches` of them.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no such branch.
     #[inline]
-    pub(crate) fn branch(&mut self, branches: usize) -> Result<usize, Fault> {
+    pub fn branch(&mut self, branches: usize) -> Result<usize, Fault> {
         usize::try_from(self.long()?).ok().filter(|&b| b < branches).ok_or(Fault::Branch)
     }
 

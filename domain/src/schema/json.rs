@@ -48,6 +48,16 @@ pub(super) fn each(record: &Record, body: &[u8], each: &mut dyn FnMut(&Field, &[
     if reader.position() == body.len() { Ok(()) } else { Err(trailing()) }
 }
 
+impl Reader<'_> {
+    /// Appends the JSON of the next value, of `ty`, in the forms of [`Schema::put_json`](super::Schema::put_json); the reader then stands behind it.
+    ///
+    /// # Errors
+    /// [`Fault`] when the bytes are not of `ty`; `out` then holds a part.
+    pub fn put_json(&mut self, ty: &Type, out: &mut Vec<u8>) -> Result<(), Fault> {
+        put_value(ty, self, out)
+    }
+}
+
 fn put_record(record: &Record, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     out.push(b'{');
     for (i, field) in record.fields.iter().enumerate() {

@@ -23,8 +23,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-pub(crate) use body::Reader;
-pub use body::{BodyError, Fault, Spans, Value, put_long};
+pub use body::{BodyError, Fault, Reader, Spans, Value, put_long};
 pub use json::MAX_DECIMAL_BYTES;
 pub use types::{Decimal, Enum, Field, Fixed, NullBranch, Path, Record, Type};
 
