@@ -266,6 +266,14 @@ pub trait Log: Send + Sync {
     /// [`ReadError::Denied`].
     fn bounds(&self, principal: &Principal, of: &TopicPartition) -> Result<Bounds, ReadError>;
 
+    /// Whether a reader that ignores transactions can see records of a commit that did not succeed. Where it can, a new
+    /// owner of a group first decides again, under the same marker, what the owner before may have decided, so that such a
+    /// reader never holds what is not committed later. `true` is always safe; a log that shows committed records only says
+    /// `false`, and decisions that came before an input hold for it even across a restart.
+    fn shows_uncommitted(&self) -> bool {
+        true
+    }
+
     /// Applies retention and compaction as of `now_ms`. A broker does this by itself; there it is without effect.
     ///
     /// # Errors

@@ -152,7 +152,7 @@ impl Session {
             let input = &session.inputs[at];
             let contract = session.slots[input.slot].engine.plan().map(|p| p.contract().clone());
             let known = contract.is_some_and(|c| c.provider(&input.id.provider).is_some());
-            session.inputs[at].look_back(known);
+            session.inputs[at].look_back(known && session.config.log.shows_uncommitted());
         }
         session.stats.update(|s| s.claims += 1);
         Ok(session)

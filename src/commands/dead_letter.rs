@@ -3,9 +3,7 @@
 //! A letter names rule, field and place, never what the record held; the record itself lies in the provider's own input
 //! topic. Putting rejected changes through again is done by submitting the corrected records.
 
-use std::time::Duration;
-
-use kenh_domain::log::{Log, TopicPartition};
+use kenh_domain::log::Log;
 use kenh_domain::names::{Agency, Dataset, Principal};
 use kenh_domain::receipt::DeadLetter;
 use kenh_domain::rule::{Lang, Rule};
@@ -15,7 +13,7 @@ use serde_json::json;
 use super::Failure;
 use crate::cli::{DeadLetterCommand, Output};
 use crate::config::Config;
-use crate::node::Node;
+use crate::node::{Node, read};
 use crate::output;
 use crate::time::moment;
 
@@ -40,22 +38,15 @@ fn read(log: &dyn Log, dataset: &Dataset) -> Result<Vec<Found>, Failure> {
         if of != dataset {
             continue;
         }
-        let mut from = Vec::new();
-        for partition in 0..spec.partitions {
-            let at = TopicPartition::new(spec.topic.clone(), partition);
-            let start = log.bounds(&router, &at)?.start;
-            from.push((at, start));
-        }
-        let mut reader = log.reader(&router, &from)?;
-        loop {
-            let records = reader.poll(1000, 8 << 20, Duration::ZERO)?;
-            if records.is_empty() {
-                break;
+        let mut damaged = None;
+        read::all(log, &router, (&spec.topic, spec.partitions), |record| {
+            match serde_json::from_slice(record.value.as_deref().unwrap_or_default()) {
+                Ok(letter) => found.push(Found { provider: provider.clone(), at_ms: record.timestamp_ms, letter }),
+                Err(error) => damaged = Some(error),
             }
-            for record in records {
-                let letter = serde_json::from_slice(record.value.as_deref().unwrap_or_default())?;
-                found.push(Found { provider: provider.clone(), at_ms: record.timestamp_ms, letter });
-            }
+        })?;
+        if let Some(error) = damaged {
+            return Err(error.into());
         }
     }
     found.sort_by_key(|f| (f.at_ms, f.letter.position));

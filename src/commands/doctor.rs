@@ -5,11 +5,10 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use kenh_domain::control::{ControlSet, Trust};
 use kenh_domain::frame::Head;
-use kenh_domain::log::{Log, Operation, Position, TopicPartition, TopicSpec};
+use kenh_domain::log::{Log, Operation, TopicPartition, TopicSpec};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 use serde::Serialize;
@@ -17,7 +16,7 @@ use serde::Serialize;
 use super::Failure;
 use crate::cli::Output;
 use crate::config::Config;
-use crate::node::{Node, Reach};
+use crate::node::{Node, Reach, read};
 use crate::output;
 use crate::time::{day, now_ms};
 
@@ -185,19 +184,11 @@ fn fold_control(log: &dyn Log) -> Result<(ControlSet, Vec<String>), Failure> {
     let mut ignored = Vec::new();
     let exists = log.topics()?.iter().any(|t| t.topic == Topic::Control);
     if exists {
-        let from = [(TopicPartition::new(Topic::Control, 0), Position(0))];
-        let mut reader = log.reader(&Principal::control(), &from)?;
-        loop {
-            let records = reader.poll(1000, 8 << 20, Duration::ZERO)?;
-            if records.is_empty() {
-                break;
+        read::all(log, &Principal::control(), (&Topic::Control, 1), |record| {
+            if let Err(error) = set.apply(record.position, record.value.as_deref().unwrap_or_default()) {
+                ignored.push(error.to_string());
             }
-            for record in records {
-                if let Err(error) = set.apply(record.position, record.value.as_deref().unwrap_or_default()) {
-                    ignored.push(error.to_string());
-                }
-            }
-        }
+        })?;
     }
     Ok((set, ignored))
 }
@@ -350,20 +341,15 @@ fn flow(log: &dyn Log, set: &ControlSet, report: &mut Report) {
     let router = Principal::router();
     let mut newest: Option<Head> = None;
     let mut unreadable = 0usize;
-    let from = [(TopicPartition::new(Topic::Heads, 0), Position(0))];
-    if let Ok(mut reader) = log.reader(&router, &from) {
-        while let Ok(records) = reader.poll(1000, 4 << 20, Duration::ZERO) {
-            if records.is_empty() {
-                break;
-            }
-            for record in records {
-                match serde_json::from_slice::<Head>(record.value.as_deref().unwrap_or_default()) {
-                    Ok(head) if newest.as_ref().is_none_or(|n| n.clock_ms <= head.clock_ms) => newest = Some(head),
-                    Ok(_) => {}
-                    Err(_) => unreadable += 1,
-                }
-            }
+    let read = read::all(log, &router, (&Topic::Heads, 1), |record| {
+        match serde_json::from_slice::<Head>(record.value.as_deref().unwrap_or_default()) {
+            Ok(head) if newest.as_ref().is_none_or(|n| n.clock_ms <= head.clock_ms) => newest = Some(head),
+            Ok(_) => {}
+            Err(_) => unreadable += 1,
         }
+    });
+    if let Err(error) = read {
+        report.add("heads can be read", Verdict::Yellow, error.to_string(), "kenh up makes them");
     }
     match &newest {
         None => report.add("router has run", Verdict::Yellow, "no marker yet", "kenh up, or kenh produce"),

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod client;
+pub mod read;
 pub mod remote;
 pub mod run;
 pub mod signal;

@@ -83,6 +83,10 @@ impl Log for FusedLog {
         self.fuse.around(|| self.inner.delete_topic(topic))
     }
 
+    fn shows_uncommitted(&self) -> bool {
+        self.inner.shows_uncommitted()
+    }
+
     fn topics(&self) -> Result<Vec<TopicSpec>, AdminError> {
         self.inner.topics()
     }

@@ -246,6 +246,11 @@ impl Log for EmbeddedLog {
         self.shared.state().readable(principal, of).map(|(_, bounds)| bounds)
     }
 
+    fn shows_uncommitted(&self) -> bool {
+        // A batch of the store is there whole or not at all.
+        false
+    }
+
     fn maintain(&self, now_ms: i64) -> Result<(), AdminError> {
         self.shared.maintain(now_ms).map_err(|source| AdminError::Storage(source.into()))
     }

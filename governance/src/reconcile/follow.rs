@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kenh_domain::control::ViewEntry;
 use kenh_domain::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
-use kenh_domain::log::{Log, ReadError, Reader, TopicPartition};
+use kenh_domain::log::{Log, Position, ReadError, Reader, TopicPartition};
 use kenh_domain::names::{Agency, Principal};
 use kenh_domain::notice::{Positions, ViewCard, positions_key};
 use kenh_domain::topic::{Partition, Topic};
@@ -37,17 +37,22 @@ impl Follower {
     }
 
     fn read(&mut self, log: &dyn Log) -> Result<Vec<(Bytes, Option<Bytes>)>, ReadError> {
+        // The first time, everything that is there; then what has come since.
+        let mut until = Position::default();
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => {
-                let start = log.bounds(&Principal::control(), &self.of)?.start;
-                none.insert(log.reader(&Principal::control(), &[(self.of.clone(), start)])?)
+                let bounds = log.bounds(&Principal::control(), &self.of)?;
+                until = bounds.end;
+                none.insert(log.reader(&Principal::control(), &[(self.of.clone(), bounds.start)])?)
             }
         };
         let mut out = Vec::new();
         loop {
-            let records = reader.poll(MAX_BATCH_RECORDS, MAX_BATCH_BYTES, Duration::ZERO)?;
-            if records.is_empty() {
+            let behind = reader.positions().first().is_some_and(|at| *at < until);
+            let wait = if behind { super::READ_WAIT } else { Duration::ZERO };
+            let records = reader.poll(MAX_BATCH_RECORDS, MAX_BATCH_BYTES, wait)?;
+            if records.is_empty() && !behind {
                 return Ok(out);
             }
             out.extend(records.into_iter().map(|r| (r.key, r.value)));

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use kenh_domain::control::{ControlEvent, ControlSet, ViewEntry, ViewNo};
 use kenh_domain::frame::Head;
 use kenh_domain::grant::EndReason;
-use kenh_domain::log::{AdminError, Log, NewRecord, ReadError, Reader, TopicPartition, WriteError};
+use kenh_domain::log::{AdminError, Log, NewRecord, Position, ReadError, Reader, TopicPartition, WriteError};
 use kenh_domain::names::{Agency, Dataset, Principal};
 use kenh_domain::notice::{CardState, card_key};
 use kenh_domain::secret::Secret;
@@ -39,6 +39,9 @@ use crate::apply::settle;
 use crate::control_log::{self, AppendError, LoadError, append, bootstrap};
 use crate::layout;
 use follow::{Follower, Notices};
+
+/// How long one look at what is known to be there waits: a log over a network needs some milliseconds to bring it.
+const READ_WAIT: Duration = Duration::from_millis(100);
 
 /// Why a turn was not finished. The next one goes on where this one stopped.
 #[derive(Debug, thiserror::Error)]
@@ -140,18 +143,24 @@ impl Control {
     }
 
     fn read_control(&mut self) -> Result<usize, TurnError> {
+        // From the start, everything that is there: acting on half of what was decided would take back the other half.
+        let mut until = Position::default();
         if self.reader.is_none() {
             bootstrap(&*self.log)?;
             let of = control_log::partition();
-            let start = self.log.bounds(&Principal::control(), &of)?.start;
+            let bounds = self.log.bounds(&Principal::control(), &of)?;
+            until = bounds.end;
             self.set = Arc::default();
-            self.reader = Some(self.log.reader(&Principal::control(), &[(of, start)])?);
+            self.reader = Some(self.log.reader(&Principal::control(), &[(of, bounds.start)])?);
         }
         let mut set = (*self.set).clone();
         let mut events = 0;
         let read = loop {
             let Some(reader) = &mut self.reader else { break Ok(()) };
-            match control_log::follow(&mut **reader, &mut set, Duration::ZERO) {
+            let behind = reader.positions().first().is_some_and(|at| *at < until);
+            let wait = if behind { READ_WAIT } else { Duration::ZERO };
+            match control_log::follow(&mut **reader, &mut set, wait) {
+                Ok(0) if behind => {}
                 Ok(0) => break Ok(()),
                 Ok(n) => events += n,
                 Err(error) => break Err(error),
