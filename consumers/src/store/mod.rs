@@ -23,6 +23,7 @@ pub mod fjall;
 mod index;
 mod kv;
 mod layout;
+pub mod postgres;
 pub mod sled;
 
 use std::ops::ControlFlow;
