@@ -309,6 +309,8 @@ impl Claim for KafkaClaim {
             None => {}
         }
         self.check(&batch)?;
+        // It reads nothing, but it may have something to say.
+        while self.consumer.poll(Duration::ZERO).is_some() {}
         *self.lock() = Delivered::default();
         let unclear = |error: KafkaError| CommitError::Unclear(Box::new(error));
         let mut offsets = TopicPartitionList::new();

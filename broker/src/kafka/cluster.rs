@@ -203,3 +203,88 @@ fn look_at_replicas(resource: &ConfigResource, id: i32, brokers: usize, ours: i3
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::admin::{ConfigEntry, ConfigSource, OwnedResourceSpecifier};
+
+    use super::*;
+
+    /// A broker that says so of itself.
+    fn broker(settings: &[(&str, &str)]) -> ConfigResource {
+        let entry = |(name, value): &(&str, &str)| ConfigEntry {
+            name: (*name).into(),
+            value: Some((*value).into()),
+            source: ConfigSource::StaticBroker,
+            is_read_only: false,
+            is_default: false,
+            is_sensitive: false,
+        };
+        ConfigResource { specifier: OwnedResourceSpecifier::Broker(1), entries: settings.iter().map(entry).collect() }
+    }
+
+    /// What Apache Kafka is without configuration, as far as it matters here.
+    const DEFAULTS: [(&str, &str); 7] = [
+        ("auto.create.topics.enable", "true"),
+        ("offsets.retention.minutes", "10080"),
+        ("transactional.id.expiration.ms", "604800000"),
+        ("unclean.leader.election.enable", "false"),
+        ("message.max.bytes", "1048588"),
+        ("offset.metadata.max.bytes", "4096"),
+        ("transaction.max.timeout.ms", "900000"),
+    ];
+
+    fn names(findings: &[Finding]) -> Vec<(&str, bool)> {
+        findings.iter().map(|f| (f.name.as_str(), f.broken)).collect()
+    }
+
+    #[test]
+    fn a_cluster_without_configuration_is_found_wanting() {
+        let found = look(&broker(&DEFAULTS), 1);
+        let wanted =
+            [("auto.create.topics.enable", false), ("offsets.retention.minutes", false), ("message.max.bytes", true)];
+        assert_eq!(names(&found), wanted);
+        assert_eq!(found[1].found, "10080 at broker 1");
+        assert!(found.iter().all(|f| !f.wanted.is_empty() && !f.what_to_do.is_empty()));
+    }
+
+    #[test]
+    fn each_rule_sees_what_is_too_little_and_what_is_not_told() {
+        for (name, bad) in [
+            ("transactional.id.expiration.ms", "604799999"),
+            ("unclean.leader.election.enable", "true"),
+            ("offset.metadata.max.bytes", "4095"),
+            ("transaction.max.timeout.ms", "9999"),
+        ] {
+            let settings: Vec<_> = DEFAULTS.into_iter().map(|(n, v)| (n, if n == name { bad } else { v })).collect();
+            assert!(look(&broker(&settings), 1).iter().any(|f| f.name == name), "{name}");
+        }
+        assert_eq!(look(&broker(&[]), 1).len(), rules().len());
+    }
+
+    #[test]
+    fn replicas_are_held_against_the_number_of_brokers() {
+        let replicas = |of: &'static str, least: &'static str| {
+            broker(&[
+                ("offsets.topic.replication.factor", of),
+                ("transaction.state.log.replication.factor", of),
+                ("min.insync.replicas", least),
+            ])
+        };
+        assert_eq!(look_at_replicas(&replicas("1", "1"), 1, 1, 1), []);
+        assert_eq!(look_at_replicas(&replicas("3", "2"), 1, 3, 3), []);
+        let found = look_at_replicas(&replicas("1", "1"), 1, 3, 1);
+        assert_eq!(
+            names(&found),
+            [
+                ("kafka.replication", false),
+                ("offsets.topic.replication.factor", false),
+                ("transaction.state.log.replication.factor", false)
+            ]
+        );
+        assert_eq!(names(&look_at_replicas(&replicas("3", "1"), 1, 5, 3)), [("min.insync.replicas", false)]);
+        // Nothing of ours could ever be acknowledged.
+        let found = look_at_replicas(&replicas("3", "2"), 1, 3, 1);
+        assert_eq!(names(&found), [("kafka.replication", false), ("min.insync.replicas", true)]);
+    }
+}

@@ -64,6 +64,9 @@ pub fn is_transient(code: RDKafkaErrorCode) -> bool {
 pub struct Fetcher {
     // Dropped before the consumer that it belongs to.
     queue: Queue,
+    /// What the client has to say. rdkafka would hear it in its own `poll`, which is never called here; without this it
+    /// goes to standard error as it is.
+    says: Queue,
     consumer: BaseConsumer,
     sources: HashMap<(String, i32), usize>,
     /// Per source, the offset of the last end or error: the client counts it as a record that was taken, and its own
@@ -88,6 +91,36 @@ impl Drop for Queue {
     }
 }
 
+/// What the client says goes where the rest of the process says things.
+fn pass_on(says: &Queue) {
+    // A few of each call: a client whose brokers are away says much.
+    for _ in 0..16 {
+        // SAFETY: the queue is alive; the event is ours until destroyed.
+        let event = unsafe { c::rd_kafka_queue_poll(says.0.as_ptr(), 0) };
+        if event.is_null() {
+            return;
+        }
+        let (mut kind, mut text, mut level) = (std::ptr::null(), std::ptr::null(), 0);
+        // SAFETY: the event is alive; for a log event (answer 0) the call points both texts at C strings inside it, which are
+        // copied before it is destroyed, once.
+        unsafe {
+            if c::rd_kafka_event_log(event, &raw mut kind, &raw mut text, &raw mut level) == 0 {
+                let (kind, text) = (CStr::from_ptr(kind).to_string_lossy(), CStr::from_ptr(text).to_string_lossy());
+                // `ERROR` repeats what another line has said, once a second.
+                if level <= WARNING && kind != "ERROR" {
+                    tracing::warn!(%kind, %text, "kafka client");
+                } else {
+                    tracing::debug!(%kind, %text, "kafka client");
+                }
+            }
+            c::rd_kafka_event_destroy(event);
+        }
+    }
+}
+
+/// The level of a warning, as syslog counts.
+const WARNING: i32 = 4;
+
 /// Most messages of one call.
 const MOST: usize = 10_000;
 
@@ -100,7 +133,17 @@ impl Fetcher {
         let queue = NonNull::new(queue)
             .map(Queue)
             .ok_or_else(|| KafkaError::ClientCreation("the client has no consumer queue".into()))?;
-        Ok(Self { queue, consumer, sources: HashMap::new(), false_last: Vec::new(), buffer: Vec::new() })
+        // SAFETY: as above.
+        let says = unsafe { c::rd_kafka_queue_new(consumer.client().native_ptr()) };
+        let says = NonNull::new(says)
+            .map(Queue)
+            .ok_or_else(|| KafkaError::ClientCreation("the client makes no queue".into()))?;
+        // SAFETY: client and queue are alive; librdkafka keeps a reference of its own to the queue.
+        let set = unsafe { c::rd_kafka_set_log_queue(consumer.client().native_ptr(), says.0.as_ptr()) };
+        if set.is_error() {
+            return Err(KafkaError::ClientCreation("the client takes no queue for what it has to say".into()));
+        }
+        Ok(Self { queue, says, consumer, sources: HashMap::new(), false_last: Vec::new(), buffer: Vec::new() })
     }
 
     /// Takes these partitions and no others, each from an offset. What was fetched for an earlier assignment is
@@ -151,6 +194,7 @@ impl Fetcher {
 
     /// Up to `most` messages; waits up to `wait` for the first.
     pub fn poll(&mut self, most: usize, wait: Duration, mut each: impl FnMut(Fetched)) {
+        pass_on(&self.says);
         // A batch call waits until its batch is full: the first message is waited for alone.
         let first = self.batch(1, wait, &mut each);
         if first > 0 && most > 1 {

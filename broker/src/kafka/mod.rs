@@ -232,6 +232,8 @@ impl KafkaLog {
     fn watermarks(&self, of: &TopicPartition) -> Result<Bounds, KafkaError> {
         let name = of.topic.to_string();
         let begun = Instant::now();
+        // It reads nothing, but it may have something to say.
+        while self.asker.poll(Duration::ZERO).is_some() {}
         loop {
             match self.asker.fetch_watermarks(&name, partition(of), QUERY_TIMEOUT) {
                 Ok((low, high)) => return Ok(Bounds { start: position(low), end: position(high) }),

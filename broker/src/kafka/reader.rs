@@ -11,6 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::access::AccessLists;
 use super::fetch::{Fetched, Fetcher, is_transient};
 use super::pool::Pool;
+use super::settings::FETCH_WAIT_MS;
 use super::{is_missing, offset, partition, position};
 
 /// Most records taken from the client ahead of what was asked for: what a partition with little to read waits behind.
@@ -36,6 +37,8 @@ pub struct KafkaReader {
     held: Held,
     /// Whose turn it is.
     turn: usize,
+    /// Whether every partition has had its time to answer.
+    settled: bool,
     failed: Option<Failed>,
 }
 
@@ -89,6 +92,7 @@ impl KafkaReader {
             reached: from.iter().map(|(_, at)| *at).collect(),
             held: Held::default(),
             turn: 0,
+            settled: from.len() < 2,
             failed: None,
         })
     }
@@ -130,6 +134,21 @@ impl KafkaReader {
                 waiting[source].push_back(Waiting::End(at));
             }
         });
+    }
+
+    /// The client begins with one partition a moment before another: at the first poll each has the time to answer, so that
+    /// the first does not get far ahead. By then even an empty one has said so.
+    fn settle(&mut self, until: Instant) {
+        let until = until.min(Instant::now() + Duration::from_millis(FETCH_WAIT_MS.into()));
+        while self.failed.is_none() && self.waiting.iter().any(VecDeque::is_empty) {
+            let left = until.saturating_duration_since(Instant::now());
+            let full = self.held.records >= AHEAD || self.held.bytes >= AHEAD_BYTES;
+            if left < Duration::from_millis(1) || full {
+                break;
+            }
+            self.fetch(left);
+        }
+        self.settled = true;
     }
 
     /// Gives out what waits, within bounds: a share of each partition, beginning with whose turn it is.
@@ -215,6 +234,9 @@ impl Reader for KafkaReader {
         loop {
             self.check_access()?;
             self.fetch(Duration::ZERO);
+            if !self.settled && self.held.records > 0 {
+                self.settle(until);
+            }
             let out = self.give(max_records, max_bytes);
             if !out.is_empty() {
                 return Ok(out);

@@ -33,7 +33,7 @@ fn common(options: &Options, client: &str) -> ClientConfig {
 }
 
 /// What the promises of the seam stand on: not free to be set otherwise.
-const FIXED: [&str; 15] = [
+const FIXED: [&str; 17] = [
     "acks",
     "allow.auto.create.topics",
     "auto.offset.reset",
@@ -46,8 +46,10 @@ const FIXED: [&str; 15] = [
     "group.id",
     "isolation.level",
     "message.max.bytes",
+    "metadata.broker.list",
     "partitioner",
     "request.required.acks",
+    "transaction.timeout.ms",
     "transactional.id",
 ];
 

@@ -160,8 +160,21 @@ impl Topics {
         let changed = block_on(self.admin.alter_configs([&change], &Self::options())).map_err(failed)?;
         match changed.into_iter().next() {
             Some(Err((_, code))) => Err(failed(format!("changing topic {name}: {code}"))),
-            _ => Ok(()),
+            _ => self.await_retention(topic, retention),
         }
+    }
+
+    /// Waits until the brokers tell the new settings: the controller answers for the change before they have heard of it.
+    fn await_retention(&self, topic: &Topic, wanted: Retention) -> Result<(), AdminError> {
+        let begun = Instant::now();
+        while self.retention(topic)? != wanted {
+            if begun.elapsed() > ADMIN_TIMEOUT {
+                let seconds = ADMIN_TIMEOUT.as_secs();
+                return Err(failed(format!("topic {topic} does not show its new retention after {seconds} s")));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     fn retention(&self, topic: &Topic) -> Result<Retention, AdminError> {

@@ -42,6 +42,8 @@ pub struct Subject {
     pub maintains: bool,
     /// Whether a topic that was deleted can be made again; where it cannot, making it must fail.
     pub remakes: bool,
+    /// How many interleavings are held to the oracle; fewer where each step is a question to a server.
+    pub cases: u32,
     /// Makes the log full (true) or not.
     pub fill: Option<Box<dyn Fn(bool)>>,
     /// Makes the outcome of the next commit unclear, with the batch written (true) or not.
@@ -59,6 +61,7 @@ impl Subject {
             tag: "x".into(),
             maintains: true,
             remakes: true,
+            cases: 64,
             fill: None,
             lose_answer: None,
             ground: Box::new(()),

@@ -197,7 +197,7 @@ impl Run<'_> {
 /// Whatever is done in whatever order: every partition holds what the successful calls wrote, in their order; every
 /// reader gives a prefix of it; every claim starts from what was committed.
 pub fn any_interleaving_reads_like_the_oracle(subject: &Subject) {
-    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: subject.cases, failure_persistence: None, ..Config::default() });
     let case = std::cell::Cell::new(0);
     let steps = prop::collection::vec(step(), 1..60);
     let result = runner.run(&steps, |steps| {
