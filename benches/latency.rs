@@ -18,8 +18,7 @@ fn main() {
     let reform = bus::reform();
     for (rate, seconds) in [(100, 3), (1_000, 3), (10_000, 2)] {
         let records = rate * seconds;
-        let people = reform.people(bus::SEED, records).expect("not too many");
-        let changes: Vec<_> = people.before().collect();
+        let changes = support::latency::newcomers(&reform, 0, records);
         let (mut bare_all, mut own_all) = (Vec::new(), Vec::new());
         for _ in 0..support::runs().min(3) {
             let dir = tempfile::tempdir().expect("a directory");

@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use kenh_broker::embedded::Fsync;
 use kenh_consumers::store::Batch;
 use kenh_consumers::subscriber::Subscriber;
+use support::bare::Writes;
 use support::bus::{self, Grants, StoreKind};
 use support::record::WatchedStore;
 use support::{Bench, timed};
@@ -21,9 +21,6 @@ use support::{Bench, timed};
 const PEOPLE: u64 = 20_000;
 /// Who receives everything.
 const WHO: &str = "G01";
-
-/// What is written to a key.
-type Writes = Vec<(Bytes, Option<Bytes>)>;
 
 fn main() {
     let bench = Bench::start("materialise");
@@ -55,7 +52,7 @@ fn main() {
         let mut bare = || bare(kind, None, &batches);
         let mut kept = || {
             let dir = tempfile::tempdir().expect("a directory");
-            subscribe(before.path(), dir.path(), kind)
+            subscribe(before.path(), dir.path(), kind, 0)
         };
         let rows = batches.iter().map(Vec::len).sum::<usize>() as u64;
         bench.pair(
@@ -72,7 +69,7 @@ fn main() {
         let mut kept = || {
             let dir = tempfile::tempdir().expect("a directory");
             bus::copy_dir(filled.path(), dir.path());
-            subscribe(after.path(), dir.path(), kind)
+            subscribe(after.path(), dir.path(), kind, PEOPLE)
         };
         let rows = more.iter().map(Vec::len).sum::<usize>() as u64;
         bench.pair(
@@ -108,15 +105,12 @@ fn follow(log: &Path, store: &Path, kind: StoreKind) -> Vec<Writes> {
     batches
 }
 
-/// The same, timed.
-fn subscribe(log: &Path, store: &Path, kind: StoreKind) -> Duration {
+/// The same, timed until readers see every person, and so many of them updated.
+fn subscribe(log: &Path, store: &Path, kind: StoreKind, updated: u64) -> Duration {
     let (log, _dir) = scratch(log);
     let mut subscriber =
         Subscriber::open(bus::subscriber_config(&log, WHO, kind.open(store))).expect("the store is good");
-    let mut applied = 0;
-    let took = timed(|| applied = bus::keep(&mut subscriber));
-    assert!(applied as u64 >= PEOPLE, "{applied} applied");
-    took
+    timed(|| bus::keep_until(&mut subscriber, PEOPLE, updated))
 }
 
 /// A log of its own in the state of another.
@@ -129,41 +123,7 @@ fn scratch(template: &Path) -> (Arc<dyn kenh_domain::log::Log>, tempfile::TempDi
 /// The bare store taking `batches`, on top of `before`.
 fn bare(kind: StoreKind, before: Option<&[Writes]>, batches: &[Writes]) -> Duration {
     let dir = tempfile::tempdir().expect("a directory");
-    let write: Box<dyn Fn(&Writes)> = match kind {
-        StoreKind::Sled => {
-            let db = sled::Config::new()
-                .path(dir.path())
-                .cache_capacity(64 << 20)
-                .flush_every_ms(None)
-                .open()
-                .expect("sled opens");
-            Box::new(move |writes| {
-                let mut batch = sled::Batch::default();
-                for (key, value) in writes {
-                    match value {
-                        Some(value) => batch.insert(&**key, &**value),
-                        None => batch.remove(&**key),
-                    }
-                }
-                db.apply_batch(batch).expect("sled writes");
-                db.flush().expect("sled flushes");
-            })
-        }
-        StoreKind::Fjall => {
-            let db = fjall::Database::builder(dir.path()).cache_size(64 << 20).open().expect("fjall opens");
-            let keyspace = db.keyspace("rows", fjall::KeyspaceCreateOptions::default).expect("a keyspace");
-            Box::new(move |writes| {
-                let mut batch = db.batch().durability(Some(fjall::PersistMode::SyncAll));
-                for (key, value) in writes {
-                    match value {
-                        Some(value) => batch.insert(&keyspace, &**key, &**value),
-                        None => batch.remove(&keyspace, &**key),
-                    }
-                }
-                batch.commit().expect("fjall commits");
-            })
-        }
-    };
+    let write = support::bare::writer(kind, dir.path());
     for writes in before.into_iter().flatten() {
         write(writes);
     }

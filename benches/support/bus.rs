@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kenh_broker::embedded::{EmbeddedLog, Fsync, Options};
 use kenh_consumers::store::ViewStore;
@@ -160,7 +160,7 @@ pub fn control(log: &Arc<dyn Log>) {
     while !control.turn(now_ms()).expect("control goes on").is_idle() {}
 }
 
-/// Submits people as G01; answers how many records lie in the input topic after it.
+/// Submits people as G01, and the end of the submission in every partition.
 pub fn submit(log: &dyn Log, set: &ControlSet, id: &str, changes: &[Change]) {
     let contract = &set.contracts[&people()];
     let target = Target::of(contract, agency("G01"), principal("g01-portal"), id.into()).expect("there is a schema");
@@ -177,11 +177,14 @@ pub fn router(log: &Arc<dyn Log>) -> Router {
     Router::open(Config::new(log.clone(), group, master(), Arc::new(now_ms))).expect("the group can be claimed")
 }
 
+/// How long nothing may come before a role counts as idle: a log on a network answers a moment later.
+const IDLE: Duration = Duration::from_millis(200);
+
 /// Turns a router until it is idle; answers how many inputs it has decided.
 pub fn route(router: &mut Router) -> usize {
     let mut decided = 0;
     loop {
-        match router.turn(std::time::Duration::ZERO).expect("the router goes on") {
+        match router.turn(IDLE).expect("the router goes on") {
             Turn::Idle => return decided,
             Turn::Decided { records } => decided += records,
             Turn::Waiting(reason) => panic!("the router waits: {reason}"),
@@ -194,7 +197,7 @@ pub fn route(router: &mut Router) -> usize {
 pub fn route_all(router: &mut Router, records: usize) {
     let mut decided = 0;
     while decided < records {
-        match router.turn(std::time::Duration::from_millis(100)).expect("the router goes on") {
+        match router.turn(Duration::from_millis(100)).expect("the router goes on") {
             Turn::Decided { records } => decided += records,
             Turn::Waiting(reason) => panic!("the router waits: {reason}"),
             _ => {}
@@ -211,6 +214,15 @@ pub fn inputs(log: &dyn Log, set: &ControlSet) -> Vec<(TopicPartition, Position)
         (of, start)
     };
     (0..set.contracts[&people()].partitions).map(|p| start(of(p))).collect()
+}
+
+/// The same, each from its end.
+pub fn ends(log: &dyn Log, set: &ControlSet) -> Vec<(TopicPartition, Position)> {
+    let end = |(of, _): (TopicPartition, Position)| {
+        let end = log.bounds(&Principal::router(), &of).expect("the input is there").end;
+        (of, end)
+    };
+    inputs(log, set).into_iter().map(end).collect()
 }
 
 pub fn embedded(dir: &Path, fsync: Fsync) -> Arc<dyn Log> {
@@ -268,10 +280,21 @@ pub fn subscriber_config(log: &Arc<dyn Log>, name: &str, store: Arc<dyn ViewStor
 pub fn keep(subscriber: &mut Subscriber) -> usize {
     let mut applied = 0;
     loop {
-        let turn = subscriber.turn(std::time::Duration::ZERO).expect("the subscriber goes on");
+        let turn = subscriber.turn(IDLE).expect("the subscriber goes on");
         applied += turn.applied;
         if turn.is_idle() {
             return applied;
         }
+    }
+}
+
+/// Turns a subscriber until readers see `rows` people with `updated` updates, and no further.
+pub fn keep_until(subscriber: &mut Subscriber, rows: u64, updated: u64) {
+    let stats = subscriber.stats();
+    let there = |c: &subscriber::CopyStats| {
+        c.dataset == people() && c.state == subscriber::CopyState::Live && c.rows >= rows && c.updated >= updated
+    };
+    while !stats.lock().expect("nobody panicked").copies.iter().any(there) {
+        subscriber.turn(Duration::from_millis(100)).expect("the subscriber goes on");
     }
 }

@@ -11,12 +11,12 @@ use kenh_consumers::store::Batch;
 use kenh_consumers::subscriber::Subscriber;
 use kenh_domain::envelope::{self, Submitted};
 use kenh_domain::key;
-use kenh_domain::log::{Log, NewRecord, Position, TopicPartition};
+use kenh_domain::log::{Log, NewRecord, TopicPartition};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 use kenh_domain::wire;
 use kenh_governance::Control;
-use kenh_producers::reform::Change;
+use kenh_producers::reform::{Change, Reform};
 
 use super::bus::{self, Grants, StoreKind};
 use super::record::WatchedStore;
@@ -40,6 +40,10 @@ impl Seen {
         for key in keys {
             seen.entry(key.clone()).or_insert(now);
         }
+    }
+
+    fn clear(&self) {
+        self.0.lock().expect("nobody panicked").clear();
     }
 
     fn wait_for(&self, count: usize) {
@@ -100,12 +104,18 @@ fn submitted(set: &kenh_domain::control::ControlSet, changes: &[Change]) -> Vec<
     changes.iter().enumerate().map(record).collect()
 }
 
-/// From a writer to a waiting reader, through the log alone.
+/// People from `first` on, each new: on a log that is used again nobody may come twice.
+pub fn newcomers(reform: &Reform, first: u64, count: u64) -> Vec<Change> {
+    let people = reform.people(bus::SEED, first + count).expect("not too many");
+    (first..first + count).map(|n| people.life(n).before().change()).collect()
+}
+
+/// From a writer to a waiting reader, through the log alone. The changes are of people whom the log has not seen.
 pub fn bare(log: &Arc<dyn Log>, changes: &[Change], rate: u64) -> Vec<f64> {
     let set = bus::declare(log, Grants::Declared);
     let records = submitted(&set, changes);
     let (seen, stop) = (Seen::default(), AtomicBool::new(false));
-    let from: Vec<(TopicPartition, Position)> = bus::inputs(&**log, &set);
+    let from = bus::ends(&**log, &set);
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut reader = log.reader(&Principal::router(), &from).expect("it can be read");
@@ -121,7 +131,7 @@ pub fn bare(log: &Arc<dyn Log>, changes: &[Change], rate: u64) -> Vec<f64> {
     })
 }
 
-/// Through every role, into a store.
+/// Through every role, into a store; likewise.
 pub fn through_the_bus(log: &Arc<dyn Log>, changes: &[Change], rate: u64, kind: StoreKind) -> Vec<f64> {
     let set = bus::declare(log, Grants::Declared);
     let records = submitted(&set, changes);
@@ -135,6 +145,7 @@ pub fn through_the_bus(log: &Arc<dyn Log>, changes: &[Change], rate: u64, kind: 
     bus::control(log);
     let mut subscriber = Subscriber::open(bus::subscriber_config(log, WHO, store)).expect("the store is good");
     bus::keep(&mut subscriber);
+    seen.clear();
     let mut control = Control::new(log.clone(), bus::master());
     thread::scope(|scope| {
         scope.spawn(|| router.run(&stop).expect("the router goes on"));

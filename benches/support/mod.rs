@@ -12,6 +12,7 @@
     reason = "a bench prints, and stops when it cannot measure"
 )]
 
+pub mod bare;
 pub mod bus;
 pub mod latency;
 pub mod oracle;
