@@ -5,7 +5,11 @@ COPY . .
 RUN cargo build --locked --bin kenh && cp target/debug/kenh /kenh
 
 FROM debian:bookworm-slim
-RUN useradd --system --home-dir /var/lib/kenh --create-home kenh
+# What librdkafka is linked against, and the certificates that it trusts.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates libssl3 zlib1g \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --home-dir /var/lib/kenh --create-home kenh
 COPY --from=build /kenh /usr/local/bin/kenh
 COPY schemas /usr/share/kenh/schemas
 COPY broker-config /usr/share/kenh/broker-config

@@ -41,6 +41,13 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
         "{}",
         "Further settings of librdkafka, such as `security.protocol`. Secrets only as `file:PATH` or `env:NAME`.",
     ),
+    (
+        "registry",
+        "KENH_REGISTRY",
+        "",
+        "A Confluent-compatible registry (`http://host:port`) that readers use beside the built-in one: `kenh doctor` compares.",
+    ),
+    ("registry_token", "", "", "The password of its Basic authorisation, as `file:PATH` or `env:NAME`."),
     ("otlp", "KENH_OTLP", "", "Where traces and metrics are sent over OTLP/HTTP, such as `http://127.0.0.1:4318`."),
 ];
 
@@ -100,6 +107,22 @@ impl Kafka {
     }
 }
 
+/// A registry beside the built-in one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// `http://host:port`.
+    pub url: String,
+    /// The password of its Basic authorisation.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Somebody may have put a password into the address.
+        write!(f, "Registry(token: {})", self.token.is_some())
+    }
+}
+
 // Settings may hold passwords.
 impl std::fmt::Debug for Kafka {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -117,6 +140,8 @@ struct File {
     copies: Vec<Copy>,
     kafka: Option<Kafka>,
     otlp: Option<String>,
+    registry: Option<String>,
+    registry_token: Option<String>,
 }
 
 /// The configuration as resolved.
@@ -134,6 +159,8 @@ pub struct Config {
     pub kafka: Option<Kafka>,
     /// Where telemetry goes; none: nowhere.
     pub otlp: Option<String>,
+    /// The registry that `kenh doctor` compares with the built-in one; none: there is only that.
+    pub registry: Option<Registry>,
 }
 
 /// A configuration that cannot be used.
@@ -167,9 +194,9 @@ pub enum ConfigError {
         expected: &'static str,
     },
     /// A reference to a secret that leads nowhere, or a secret that is none.
-    #[error("kafka.settings.{key}: {problem}")]
+    #[error("{key}: {problem}")]
     Secret {
-        /// Of which setting.
+        /// Of which key.
         key: String,
         /// What is wrong; never the value.
         problem: String,
@@ -239,10 +266,18 @@ impl Config {
         }
         if let Some(kafka) = &mut kafka {
             for (key, value) in &mut kafka.settings {
-                *value = resolve(key, value, &get)?;
+                *value = resolve(&format!("kafka.settings.{key}"), value, &get)?;
             }
         }
-        Ok(Self { data, listen, fsync, copies: file.copies, kafka, otlp })
+        // A token is resolved only where there is a registry to show it to.
+        let registry = match variable("KENH_REGISTRY").map(|(_, v)| v).or(file.registry) {
+            None => None,
+            Some(url) => {
+                let token = file.registry_token.as_deref().map(|t| resolve("registry_token", t, &get)).transpose()?;
+                Some(Registry { url, token })
+            }
+        };
+        Ok(Self { data, listen, fsync, copies: file.copies, kafka, otlp, registry })
     }
 }
 
@@ -256,7 +291,7 @@ fn resolve(key: &str, value: &str, get: &impl Fn(&str) -> Option<String>) -> Res
     if let Some(name) = value.strip_prefix("env:") {
         return get(name).ok_or_else(|| wrong(format!("the variable {name} is not set")));
     }
-    let secret = ["password", "secret", "key.pem", "sasl.jaas"].iter().any(|part| key.contains(part));
+    let secret = ["password", "secret", "token", "key.pem", "sasl.jaas"].iter().any(|part| key.contains(part));
     if secret {
         return Err(wrong("a secret is named by reference only: file:PATH or env:NAME".into()));
     }
@@ -300,6 +335,20 @@ mod tests {
         assert_eq!(config.kafka.as_ref().unwrap().settings["sasl.password"], "hunter2");
         assert!(!format!("{config:?}").contains("hunter2"));
         assert!(load(&format!("{yaml}env:MISSING\n"), get).is_err());
+    }
+
+    #[test]
+    fn a_registry_has_an_address_and_a_token_by_reference() {
+        let get = |name: &str| (name == "TOKEN").then(|| "hunter2".into());
+        let config = load("registry: http://a:1\nregistry_token: env:TOKEN\n", get).unwrap();
+        let registry = config.registry.clone().unwrap();
+        assert_eq!((registry.url.as_str(), registry.token.as_deref()), ("http://a:1", Some("hunter2")));
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let error = load("registry: http://a:1\nregistry_token: hunter2\n", get).unwrap_err().to_string();
+        assert!(error.contains("registry_token") && !error.contains("hunter2"), "{error}");
+        let over = load("registry: http://a:1\n", |name| (name == "KENH_REGISTRY").then(|| "http://b:2".into()));
+        assert_eq!(over.unwrap().registry.unwrap().url, "http://b:2");
+        assert_eq!(load("", |_| None).unwrap().registry, None);
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct RouterStatus {
     pub data: Vec<Data>,
     /// The lane that is being filled, as a sentence.
     pub lane: Option<String>,
+    /// Sequences that it still has to pass.
+    pub lane_left: u64,
     /// Views whose output is stopped, and why.
     pub stopped: Vec<String>,
     /// Views in force that are not written because their grant does not compile, and why.
@@ -66,14 +68,39 @@ pub struct RouterStatus {
     pub last_commit_ms: Option<i64>,
     /// Commits since the process started.
     pub commits: u64,
+    /// How long they took.
+    pub commit_times: CommitTimes,
     /// Markers since the process started.
     pub markers: u64,
     /// View records since the process started.
     pub view_records: u64,
 }
 
+/// How long commits took since the process started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitTimes {
+    /// Seconds, together.
+    pub seconds: f64,
+    /// Commits that took no longer than a bound: its milliseconds, and how many. All bounds, rising.
+    pub within_ms: Vec<(u64, u64)>,
+}
+
+impl CommitTimes {
+    fn new(times: &kenh_router::CommitTimes) -> Self {
+        let bounds = kenh_router::COMMIT_BUCKETS_MS.into_iter().zip(times.within);
+        let mut sum = 0;
+        let within_ms = bounds.map(|(bound, count)| {
+            sum += count;
+            (bound, sum)
+        });
+        Self { within_ms: within_ms.collect(), seconds: times.total.as_secs_f64() }
+    }
+}
+
 /// One input partition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Input {
     /// Topic and partition.
     pub of: String,
@@ -81,6 +108,10 @@ pub struct Input {
     pub lag: u64,
     /// Why it is not read, if it is not.
     pub waiting: Option<String>,
+    /// When something of it was last decided and committed, since the process started.
+    pub decided_ms: Option<i64>,
+    /// The newest time that its source gave an admitted change, since the process started.
+    pub updated_ms: Option<i64>,
 }
 
 /// One data partition.
@@ -222,6 +253,8 @@ impl Status {
                         of: i.of.to_string(),
                         lag: i.lag(),
                         waiting: i.waiting.as_ref().map(ToString::to_string),
+                        decided_ms: i.decided_ms,
+                        updated_ms: i.updated_ms,
                     })
                     .collect(),
                 data: router
@@ -240,6 +273,7 @@ impl Status {
                     let views: Vec<_> = lane.views.iter().map(|v| name(*v)).collect();
                     format!("{} at {} of {}: {}", lane.of, lane.sequence.0, lane.until.0, views.join(", "))
                 }),
+                lane_left: router.lane.as_ref().map_or(0, |lane| lane.until.0.saturating_sub(lane.sequence.0)),
                 stopped: router.stopped.iter().map(|(view, why)| format!("{}: {why}", name(*view))).collect(),
                 refused: router
                     .data
@@ -250,6 +284,7 @@ impl Status {
                 waiting: router.waiting.as_ref().map(ToString::to_string),
                 last_commit_ms: router.last_commit_ms,
                 commits: router.commits,
+                commit_times: CommitTimes::new(&router.commit_times),
                 markers: router.markers,
                 view_records: router.view_records,
             },

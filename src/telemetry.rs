@@ -5,11 +5,11 @@
 //! are joined by topic, partition and position. No span holds a record key or a value of a record (invariant 7).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider as _};
 use opentelemetry::{KeyValue, global};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{
@@ -20,13 +20,16 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
-use crate::metrics::{Kind, METRICS};
+use crate::metrics::{Kind, METRICS, Metric};
 use crate::status::Status;
 
 /// How often metrics are sent.
 const METRICS_EVERY: Duration = Duration::from_secs(10);
 /// How long one export may take before it is given up: telemetry never holds the bus up.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// This process, to tell it from others of its role.
+static INSTANCE: LazyLock<String> = LazyLock::new(|| uuid::Uuid::new_v4().to_string());
 
 /// Telemetry while it is sent.
 pub struct Telemetry {
@@ -72,27 +75,8 @@ impl Telemetry {
         let provider = SdkMeterProvider::builder().with_resource(resource(role)).with_reader(reader).build();
         let meter = provider.meter("kenh");
         for metric in METRICS {
-            let status = status.clone();
-            let samples = move || {
-                let labelled = |(labels, value): crate::metrics::Sample| {
-                    let labels: Vec<_> = labels.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect();
-                    (labels, value)
-                };
-                metric.samples(&status()).into_iter().map(labelled).collect::<Vec<_>>()
-            };
-            match metric.kind {
-                Kind::Counter => {
-                    let builder = meter.f64_observable_counter(metric.name).with_description(metric.help);
-                    builder
-                        .with_callback(move |to| samples().iter().for_each(|(labels, v)| to.observe(*v, labels)))
-                        .build();
-                }
-                Kind::Gauge => {
-                    let builder = meter.f64_observable_gauge(metric.name).with_description(metric.help);
-                    builder
-                        .with_callback(move |to| samples().iter().for_each(|(labels, v)| to.observe(*v, labels)))
-                        .build();
-                }
+            for part in metric.parts() {
+                instrument(&meter, metric, part, status.clone());
             }
         }
         self.metrics = Some(provider);
@@ -110,10 +94,39 @@ impl Telemetry {
     }
 }
 
+/// One series of a metric. OpenTelemetry has no histogram that is asked for its buckets: its parts go as counters, named
+/// as Prometheus names them, so that one query serves both ways.
+fn instrument(
+    meter: &Meter,
+    metric: &'static Metric,
+    part: &'static str,
+    status: Arc<dyn Fn() -> Status + Send + Sync>,
+) {
+    let observe = move |to: &dyn AsyncInstrument<f64>| {
+        for sample in metric.samples(&status()).into_iter().filter(|s| s.part == part) {
+            let labels: Vec<_> = sample.labels.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect();
+            to.observe(sample.value, &labels);
+        }
+    };
+    let name = format!("{}{part}", metric.name);
+    match metric.kind {
+        Kind::Counter | Kind::Histogram => {
+            let builder = meter.f64_observable_counter(name).with_description(metric.help);
+            builder.with_callback(move |to| observe(to)).build();
+        }
+        Kind::Gauge => {
+            let builder = meter.f64_observable_gauge(name).with_description(metric.help);
+            builder.with_callback(move |to| observe(to)).build();
+        }
+    }
+}
+
 fn resource(role: &'static str) -> Resource {
     Resource::builder()
         .with_service_name(format!("kenh-{role}"))
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        // Two processes of one role are two series.
+        .with_attribute(KeyValue::new("service.instance.id", INSTANCE.clone()))
         .build()
 }
 

@@ -80,6 +80,10 @@ pub fn one(
             let framed = frame::encode(sequence, &Data::Change(admitted));
             draft.push(data.clone(), clock_ms, record.key.clone(), Some(framed.into()));
             *since_image += 1;
+            match draft.updated.get_mut(input) {
+                Some(newest) => *newest = change.updated_ms.max(*newest),
+                None => drop(draft.updated.insert(input.clone(), change.updated_ms)),
+            }
             Outcome::Admitted
         }
     };

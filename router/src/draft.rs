@@ -9,7 +9,7 @@ use kenh_domain::receipt::Counts;
 use kenh_domain::topic::{Partition, Topic};
 
 use crate::metadata::Metadata;
-use crate::tally::Answer;
+use crate::tally::{Answer, InputId};
 use crate::trace::Traces;
 
 /// See the module's documentation.
@@ -20,6 +20,8 @@ pub struct Draft {
     pub bytes: usize,
     /// Position after the last record consumed, by number of the input.
     pub consumed: BTreeMap<usize, Position>,
+    /// The newest time that a source gave a change admitted here, for the statistics.
+    pub updated: BTreeMap<InputId, i64>,
     /// The metadata as it will stand.
     pub metadata: Metadata,
     /// Slots whose engines hold something of this draft.
@@ -48,6 +50,7 @@ impl Draft {
             records: Vec::new(),
             bytes: 0,
             consumed: BTreeMap::new(),
+            updated: BTreeMap::new(),
             metadata,
             slots: BTreeSet::new(),
             told: Vec::new(),

@@ -43,6 +43,10 @@ pub struct Input {
     pub waiting: Option<Reason>,
     /// What is decided again first.
     pub redo: Option<Redo>,
+    /// When something of it was last decided and committed.
+    decided_ms: Option<i64>,
+    /// The newest time that its source gave a change that was admitted.
+    updated_ms: Option<i64>,
 }
 
 impl Input {
@@ -52,7 +56,17 @@ impl Input {
         let topic = Topic::In(id.dataset.clone(), id.provider.clone());
         let of = TopicPartition { topic, partition: id.partition };
         let waiting = Some(Reason::Topic(of.topic.clone(), "not looked at yet".into()));
-        Self { id, of, slot, next: Position(0), end: Position(0), waiting, redo: None }
+        Self {
+            id,
+            of,
+            slot,
+            next: Position(0),
+            end: Position(0),
+            waiting,
+            redo: None,
+            decided_ms: None,
+            updated_ms: None,
+        }
     }
 
     /// Looks whether it can be read now, and from where.
@@ -119,9 +133,22 @@ impl Input {
         }
     }
 
+    /// Takes note that something of it was committed at `now_ms`; `updated_ms` is the newest time of what was admitted.
+    pub fn decided(&mut self, now_ms: i64, updated_ms: Option<i64>) {
+        self.decided_ms = Some(now_ms);
+        self.updated_ms = self.updated_ms.max(updated_ms);
+    }
+
     /// For whoever asks.
     #[must_use]
     pub fn stats(&self) -> InputStats {
-        InputStats { of: self.of.clone(), position: self.next, end: self.end, waiting: self.waiting.clone() }
+        InputStats {
+            of: self.of.clone(),
+            position: self.next,
+            end: self.end,
+            waiting: self.waiting.clone(),
+            decided_ms: self.decided_ms,
+            updated_ms: self.updated_ms,
+        }
     }
 }

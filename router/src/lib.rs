@@ -41,4 +41,4 @@ mod turn;
 pub use config::{Backoff, Clock, Config};
 pub use recover::replay;
 pub use router::{Router, RouterError, Turn};
-pub use stats::{Reason, Snapshot, Stats};
+pub use stats::{COMMIT_BUCKETS_MS, CommitTimes, Reason, Snapshot, Stats};

@@ -323,9 +323,10 @@ impl Session {
         };
         let consumed = draft.consumed.iter().map(|(n, at)| (self.inputs[*n].of.clone(), *at)).collect();
         let records = std::mem::take(&mut draft.records);
+        let begun = Instant::now();
         match self.claim.commit(Batch { records, consumed, metadata }) {
             Ok(ends) => {
-                self.committed(draft, ends);
+                self.committed(draft, ends, begun.elapsed());
                 Ok(())
             }
             Err(error) => {
@@ -346,7 +347,7 @@ impl Session {
         }
     }
 
-    fn committed(&mut self, draft: Draft, ends: Vec<(TopicPartition, Position)>) {
+    fn committed(&mut self, draft: Draft, ends: Vec<(TopicPartition, Position)>, took: Duration) {
         draft.traces.committed(&ends);
         let now_ms = (self.config.clock)();
         for number in &draft.slots {
@@ -374,6 +375,10 @@ impl Session {
                 outlet.dirty = true;
             }
         }
+        for number in draft.consumed.keys() {
+            let input = &mut self.inputs[*number];
+            input.decided(now_ms, draft.updated.get(&input.id).copied());
+        }
         self.metadata = draft.metadata;
         self.owed.clear();
         self.stats.update(|s| {
@@ -384,6 +389,7 @@ impl Session {
             s.view_records += draft.view_records;
             s.markers += draft.markers;
             s.commits += 1;
+            s.commit_times.add(took);
             s.last_commit_ms = Some(now_ms);
             s.waiting = None;
         });
@@ -508,6 +514,8 @@ impl Session {
             position: Position(0),
             end: Position(0),
             waiting: Some(reason.clone()),
+            decided_ms: None,
+            updated_ms: None,
         });
         let (data, inputs) = (data.collect(), self.inputs.iter().map(Input::stats).chain(absent).collect());
         self.stats.update(|s| {

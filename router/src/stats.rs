@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use kenh_domain::control::ViewNo;
 use kenh_domain::frame::Sequence;
@@ -46,6 +47,10 @@ pub struct InputStats {
     pub end: Position,
     /// Why it is not read, if it is not.
     pub waiting: Option<Reason>,
+    /// When something of it was last decided and committed, by the loop's clock; none since this process started.
+    pub decided_ms: Option<i64>,
+    /// The newest time that its source gave a change admitted since this process started (its own clock).
+    pub updated_ms: Option<i64>,
 }
 
 impl InputStats {
@@ -88,6 +93,33 @@ pub struct LaneStats {
     pub sequence: Sequence,
 }
 
+/// Upper bounds of the buckets that commit times are counted in, in milliseconds. The embedded log commits in about one,
+/// a cluster in some ten; a transaction is given up after 10 s.
+pub const COMMIT_BUCKETS_MS: [u64; 10] = [1, 2, 5, 10, 25, 50, 100, 250, 1_000, 10_000];
+
+/// How long commits took that succeeded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CommitTimes {
+    /// Commits that took no longer than the bound of the same number, and longer than the one before it.
+    pub within: [u64; COMMIT_BUCKETS_MS.len()],
+    /// Commits that took longer than the last bound.
+    pub beyond: u64,
+    /// All of them together.
+    pub total: Duration,
+}
+
+impl CommitTimes {
+    /// Takes note of one.
+    pub(crate) fn add(&mut self, took: Duration) {
+        let bucket = COMMIT_BUCKETS_MS.iter().position(|bound| took <= Duration::from_millis(*bound));
+        match bucket.and_then(|at| self.within.get_mut(at)) {
+            Some(count) => *count += 1,
+            None => self.beyond += 1,
+        }
+        self.total += took;
+    }
+}
+
 /// Everything, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -109,6 +141,8 @@ pub struct Snapshot {
     pub last_commit_ms: Option<i64>,
     /// Commits made.
     pub commits: u64,
+    /// How long they took.
+    pub commit_times: CommitTimes,
     /// Markers written.
     pub markers: u64,
     /// Records written to views.
@@ -137,5 +171,20 @@ impl Stats {
     /// Changes it.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_counted_in_the_first_bucket_that_holds_it() {
+        let mut times = CommitTimes::default();
+        for micros in [0, 1_000, 1_001, 10_000_000, 10_000_001] {
+            times.add(Duration::from_micros(micros));
+        }
+        assert_eq!((times.within, times.beyond), ([2, 1, 0, 0, 0, 0, 0, 0, 0, 1], 1));
+        assert_eq!(times.total, Duration::from_micros(20_002_002));
     }
 }

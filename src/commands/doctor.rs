@@ -2,6 +2,8 @@
 //!
 //! Checks only look; nothing is mended. It ends with exit code 1 when one is red.
 
+mod registry;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -89,6 +91,9 @@ pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
             topics(&*log, &set, &mut report)?;
             grants(&set, &mut report);
             flow(&*log, &set, &mut report);
+            if let Some(to) = &config.registry {
+                registry::check(to, &set, &mut report);
+            }
         }
     }
     let red = report.0.iter().filter(|l| l.verdict == Verdict::Red).count();
