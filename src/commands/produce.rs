@@ -15,7 +15,7 @@ use kenh_domain::control::ControlSet;
 use kenh_domain::envelope::Event;
 use kenh_domain::log::Log;
 use kenh_domain::names::Agency;
-use kenh_producers::{Checker, Defaults, Items, Listed, Mapping, Options, Patience, Report};
+use kenh_producers::{Checker, Defaults, Items, Listed, Mapping, Options, Patience, Report, SourceError};
 use serde_json::json;
 
 use super::Failure;
@@ -46,7 +46,12 @@ fn against(source: &Source, set: &ControlSet) -> Result<Against, Failure> {
         })?,
     };
     let provider = match (&source.provider, contract.providers.as_slice()) {
-        (Some(agency), _) => agency.clone(),
+        (Some(agency), providers) if providers.iter().any(|p| &p.agency == agency) => agency.clone(),
+        (Some(agency), providers) => {
+            let names: Vec<_> = providers.iter().map(|p| p.agency.to_string()).collect();
+            let names = names.join(", ");
+            return Err(Failure::Usage(format!("{agency} does not provide {dataset}; its contract names {names}")));
+        }
         (None, [only]) => only.agency.clone(),
         (None, several) => {
             let names: Vec<_> = several.iter().map(|p| p.agency.to_string()).collect();
@@ -112,7 +117,13 @@ fn format(source: &Source) -> Result<kenh_producers::Format, Failure> {
 /// Everything that reading a source needs, in the order in which it is borrowed.
 fn open<'r>(source: &Source, rules: &'r Rules) -> Result<Box<dyn Items + 'r>, Failure> {
     let mapping = mapping(source)?;
-    Ok(kenh_producers::open(format(source)?, input(source)?, rules, mapping.as_ref())?)
+    kenh_producers::open(format(source)?, input(source)?, rules, mapping.as_ref()).map_err(|e| match e {
+        // No record was read: another file, format or mapping is needed.
+        SourceError::Head(_) | SourceError::Mapping(_) => {
+            Failure::Usage(format!("{}: {}", source.from.display(), super::chain(&e)))
+        }
+        SourceError::NoSchema | SourceError::Read { .. } => e.into(),
+    })
 }
 
 fn spinner() -> ProgressBar {

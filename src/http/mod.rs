@@ -11,6 +11,7 @@
 //! The token is taken as `Authorization: Bearer …`, or as the password of `Authorization: Basic …` (which is what
 //! registry clients offer). Record keys and filters travel in bodies only (invariant 7).
 
+mod ask;
 mod auth;
 mod health;
 mod refusal;
@@ -30,6 +31,7 @@ use axum::routing::{get, post};
 use kenh_domain::log::Log;
 use tokio::sync::oneshot;
 
+use ask::Sent;
 use refusal::{Code, refuse};
 
 use crate::node::remote;
@@ -76,7 +78,7 @@ pub fn routes(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn log_call(State(app): State<Arc<App>>, axum::Json(call): axum::Json<remote::Call>) -> Response {
+async fn log_call(State(app): State<Arc<App>>, Sent(call): Sent<remote::Call>) -> Response {
     blocking(move || axum::Json(remote::serve(&*app.log, call)).into_response()).await
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use kenh_consumers::copy::{AsOf, Copy, CopyError, Cursor, Format, MAX_PAGE, Page, Row};
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::ask::{Asked, Sent};
 use super::refusal::{Code, refuse};
 use super::{App, blocking};
 
@@ -152,7 +153,7 @@ fn cursor(app: &App, after: Option<&str>) -> Result<Option<Cursor>, Box<Response
     app.tickets.find(ticket).map(Some).ok_or_else(|| Box::new(refuse(Code::CursorGone, gone)))
 }
 
-pub async fn list(State(app): State<Arc<App>>, Path(of): Of, Query(ask): Query<Paging>) -> Response {
+pub async fn list(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
     blocking(move || {
         let Some((agency, copy)) = find(&app, &of, ask.view) else { return unknown() };
         let after = match cursor(&app, ask.after.as_deref()) {
@@ -167,7 +168,7 @@ pub async fn list(State(app): State<Arc<App>>, Path(of): Of, Query(ask): Query<P
     .await
 }
 
-pub async fn lookup(State(app): State<Arc<App>>, Path(of): Of, axum::Json(ask): axum::Json<Lookup>) -> Response {
+pub async fn lookup(State(app): State<Arc<App>>, Path(of): Of, Sent(ask): Sent<Lookup>) -> Response {
     blocking(move || {
         let Some((agency, copy)) = find(&app, &of, ask.view) else { return unknown() };
         if ask.keys.len() > MAX_PAGE {
@@ -192,7 +193,7 @@ pub async fn lookup(State(app): State<Arc<App>>, Path(of): Of, axum::Json(ask): 
     .await
 }
 
-pub async fn search(State(app): State<Arc<App>>, Path(of): Of, axum::Json(ask): axum::Json<Search>) -> Response {
+pub async fn search(State(app): State<Arc<App>>, Path(of): Of, Sent(ask): Sent<Search>) -> Response {
     blocking(move || {
         let Some((agency, copy)) = find(&app, &of, ask.view) else { return unknown() };
         let after = match cursor(&app, ask.after.as_deref()) {
@@ -207,7 +208,7 @@ pub async fn search(State(app): State<Arc<App>>, Path(of): Of, axum::Json(ask): 
     .await
 }
 
-pub async fn digest(State(app): State<Arc<App>>, Path(of): Of, Query(ask): Query<Paging>) -> Response {
+pub async fn digest(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
     blocking(move || {
         let Some((agency, copy)) = find(&app, &of, ask.view) else { return unknown() };
         match copy.digest() {
@@ -223,7 +224,7 @@ pub async fn digest(State(app): State<Arc<App>>, Path(of): Of, Query(ask): Query
     .await
 }
 
-pub async fn export(State(app): State<Arc<App>>, Path(of): Of, Query(ask): Query<Paging>) -> Response {
+pub async fn export(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
     let (format, content_type) = match ask.format.as_deref().unwrap_or("jsonl") {
         "jsonl" => (Format::Jsonl, "application/jsonl"),
         "csv" => (Format::Csv, "text/csv; charset=utf-8"),
