@@ -1,0 +1,26 @@
+//! The binary as its users and foreign clients meet it: exit codes, what is printed, what is left on disk, what a
+//! running node answers. Every test has a directory, a bus and ports of its own.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`harness`] | a directory to run `kenh` in, a running node, and how to wait for a state |
+//! | [`demo`] | reform day: the counts that the README promises, twice |
+//! | [`own_data`] | the README's second chapter, on a table of one's own |
+//! | [`declared`] | every refusal of declared state: place, hint, nothing changed |
+//! | [`bad_input`] | every refusal of a record: number, field, rule; the others go on |
+//! | [`node`] | a running node: commands, HTTP, signals, kill -9 |
+//! | [`secrecy`] | no record key, value or token in anything that a node writes but its answers |
+//! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
+//! | [`surface`] | help, completions, configuration, exit codes |
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod declared;
+mod demo;
+mod harness;
+mod node;
+mod own_data;
+mod registry;
+mod secrecy;
+mod surface;
