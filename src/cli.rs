@@ -245,6 +245,9 @@ pub struct Which {
     /// Which view of it
     #[arg(long, default_value = "main")]
     pub view: View,
+    /// What the copy is kept in [default: what kenh.yaml names for the agency, else where there is one]
+    #[arg(long, value_enum)]
+    pub store: Option<StoreKind>,
 }
 
 /// `kenh view …`

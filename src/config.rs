@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use kenh_consumers::store::StoreError;
+use kenh_consumers::store::postgres::Server;
 use kenh_domain::names::{Agency, Principal};
 use serde::Deserialize;
 
@@ -27,7 +29,14 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
     ("copies", "", "[]", "Copies that `kenh up` keeps: a list of {agency, system?, store?}."),
     ("copies[].agency", "", "", "Whose views are copied."),
     ("copies[].system", "", "the agency's first system", "As which of its systems the views are read."),
-    ("copies[].store", "", "sled", "`sled` or `fjall`."),
+    ("copies[].store", "", "sled", "`sled`, `fjall` or `postgres`."),
+    (
+        "postgres.url",
+        "KENH_POSTGRES",
+        "",
+        "`postgresql://user@host:port/database`: where the store `postgres` keeps its tables. On this machine; no password in it.",
+    ),
+    ("postgres.password", "KENH_POSTGRES_PASSWORD", "", "Its user's password, as `file:PATH` or `env:NAME`."),
     (
         "kafka.bootstrap",
         "KENH_KAFKA",
@@ -51,7 +60,7 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
     ("otlp", "KENH_OTLP", "", "Where traces and metrics are sent over OTLP/HTTP, such as `http://127.0.0.1:4318`."),
 ];
 
-/// What a store is built on.
+/// What a store is built on, as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
@@ -60,6 +69,48 @@ pub enum StoreKind {
     Sled,
     /// fjall: for heavy writes.
     Fjall,
+    /// PostgreSQL: a table a view, for SQL (postgres.url says where).
+    Postgres,
+}
+
+/// What a store is built on, as resolved.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// sled, in the node's directory.
+    Sled,
+    /// fjall, in the node's directory.
+    Fjall,
+    /// PostgreSQL.
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// As it is written.
+    #[must_use]
+    pub const fn kind(&self) -> StoreKind {
+        match self {
+            Self::Sled => StoreKind::Sled,
+            Self::Fjall => StoreKind::Fjall,
+            Self::Postgres(_) => StoreKind::Postgres,
+        }
+    }
+}
+
+/// A database for copies.
+#[derive(Clone)]
+pub struct Postgres {
+    /// How to get there.
+    pub server: Server,
+    /// Its URL; there is no password in it.
+    pub url: String,
+    /// Where the password stands: `file:PATH` or `env:NAME`.
+    pub password_from: Option<String>,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Postgres")
+    }
 }
 
 /// When the embedded log calls fsync.
@@ -74,16 +125,30 @@ pub enum Fsync {
 }
 
 /// A copy that the node keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Copy {
     /// Whose views.
     pub agency: Agency,
     /// As which system; the agency's first where none is named.
     pub system: Option<Principal>,
     /// Into what.
+    pub store: Store,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCopy {
+    agency: Agency,
+    system: Option<Principal>,
     #[serde(default)]
-    pub store: StoreKind,
+    store: StoreKind,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPostgres {
+    url: Option<String>,
+    password: Option<String>,
 }
 
 /// A Kafka cluster that holds the log.
@@ -130,14 +195,15 @@ impl std::fmt::Debug for Kafka {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
     fsync: Option<Fsync>,
     #[serde(default)]
-    copies: Vec<Copy>,
+    copies: Vec<WrittenCopy>,
+    postgres: Option<WrittenPostgres>,
     kafka: Option<Kafka>,
     otlp: Option<String>,
     registry: Option<String>,
@@ -155,6 +221,8 @@ pub struct Config {
     pub fsync: Fsync,
     /// Copies to keep.
     pub copies: Vec<Copy>,
+    /// The database for copies in PostgreSQL; none: there can be no such copies.
+    pub postgres: Option<Postgres>,
     /// The cluster that holds the log; none: the directory does.
     pub kafka: Option<Kafka>,
     /// Where telemetry goes; none: nowhere.
@@ -201,6 +269,15 @@ pub enum ConfigError {
         /// What is wrong; never the value.
         problem: String,
     },
+    /// A database that is no database, or may not be used.
+    #[error("postgres.url: {0}")]
+    Postgres(StoreError),
+    /// Copies in PostgreSQL, and nobody says where that is.
+    #[error(
+        "the store postgres needs a server: set postgres.url in kenh.yaml or KENH_POSTGRES (docs/postgres.md; \
+         scripts/postgres up starts one on this machine)"
+    )]
+    NoPostgres,
     /// An address beyond loopback.
     #[error(
         "listen: {0} is not a loopback address; a bus whose genesis is unsigned listens on 127.0.0.1 or [::1] only, since \
@@ -277,7 +354,34 @@ impl Config {
                 Some(Registry { url, token })
             }
         };
-        Ok(Self { data, listen, fsync, copies: file.copies, kafka, otlp, registry })
+        let written = file.postgres.unwrap_or_default();
+        let postgres = match variable("KENH_POSTGRES").map(|(_, v)| v).or(written.url) {
+            None => None,
+            Some(url) => {
+                let password_from = variable("KENH_POSTGRES_PASSWORD").map(|(_, v)| v).or(written.password);
+                let password = password_from.as_deref().map(|from| resolve("postgres.password", from, &get));
+                let server = Server::new(&url, password.transpose()?.as_deref()).map_err(ConfigError::Postgres)?;
+                Some(Postgres { server, url, password_from })
+            }
+        };
+        let mut config = Self { data, listen, fsync, copies: Vec::new(), postgres, kafka, otlp, registry };
+        for WrittenCopy { agency, system, store } in file.copies {
+            let store = config.store(store)?;
+            config.copies.push(Copy { agency, system, store });
+        }
+        Ok(config)
+    }
+
+    /// What a store of this kind is built on here.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoPostgres`].
+    pub fn store(&self, kind: StoreKind) -> Result<Store, ConfigError> {
+        Ok(match kind {
+            StoreKind::Sled => Store::Sled,
+            StoreKind::Fjall => Store::Fjall,
+            StoreKind::Postgres => Store::Postgres(self.postgres.clone().ok_or(ConfigError::NoPostgres)?),
+        })
     }
 }
 
@@ -314,7 +418,7 @@ mod tests {
         let yaml = "data: a\nlisten: 127.0.0.1:1\ncopies:\n  - agency: H29\n    store: fjall\n";
         let plain = load(yaml, |_| None).unwrap();
         assert_eq!((plain.data.to_str(), plain.listen.port()), (Some("a"), 1));
-        assert_eq!(plain.copies[0].store, StoreKind::Fjall);
+        assert_eq!(plain.copies[0].store.kind(), StoreKind::Fjall);
         let over = load(yaml, |name| (name == "KENH_DATA").then(|| "b".into())).unwrap();
         assert_eq!(over.data.to_str(), Some("b"));
     }
@@ -349,6 +453,36 @@ mod tests {
         let over = load("registry: http://a:1\n", |name| (name == "KENH_REGISTRY").then(|| "http://b:2".into()));
         assert_eq!(over.unwrap().registry.unwrap().url, "http://b:2");
         assert_eq!(load("", |_| None).unwrap().registry, None);
+    }
+
+    #[test]
+    fn postgres_has_a_url_without_a_password_and_the_password_by_reference() {
+        let yaml = "copies:\n  - agency: H29\n    store: postgres\n";
+        let missing = load(yaml, |_| None).unwrap_err().to_string();
+        assert!(missing.contains("postgres.url") && missing.contains("KENH_POSTGRES"), "{missing}");
+        let url = "postgresql://kenh@127.0.0.1:5432/kenh";
+        let get = |name: &str| match name {
+            "KENH_POSTGRES" => Some(url.to_owned()),
+            "KENH_POSTGRES_PASSWORD" => Some("env:SECRET".to_owned()),
+            "SECRET" => Some("hunter2".to_owned()),
+            _ => None,
+        };
+        let config = load(yaml, get).unwrap();
+        assert!(matches!(&config.copies[0].store, Store::Postgres(to) if to.url == url));
+        assert!(!format!("{config:?}").contains("hunter2") && !format!("{config:?}").contains("127.0.0.1:5432"));
+        for (wrong, why) in [
+            (format!("  url: {url}\n  password: hunter2\n"), "postgres.password: a secret is named by reference only"),
+            (format!("  url: {url}\n  password: env:MISSING\n"), "postgres.password: the variable MISSING is not set"),
+            ("  url: postgresql://kenh:hunter2@127.0.0.1/kenh\n".into(), "postgres.url: the URL of PostgreSQL holds"),
+            ("  url: postgresql://kenh@db.example/hunter2\n".into(), "postgres.url: PostgreSQL is on another machine"),
+            (format!("  url: {url}\n  passwort: hunter2\n"), "passwort"),
+        ] {
+            let error = load(&format!("{yaml}postgres:\n{wrong}"), |_| None).unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains("hunter2"), "{error}");
+        }
+        let literal = |name: &str| get(name).map(|v| if v == "env:SECRET" { "hunter2".into() } else { v });
+        let error = load(yaml, literal).unwrap_err().to_string();
+        assert!(error.contains("by reference only") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use kenh_consumers::store::CopyId;
+use kenh_consumers::store::postgres::{self, ShownTable};
 use kenh_domain::contract::Contract;
 use kenh_domain::control::ControlSet;
 use kenh_domain::log::TopicPartition;
@@ -26,7 +28,7 @@ use serde_json::json;
 
 use super::{Failure, apply, up};
 use crate::cli::{Demo, LogKind, Output};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Store};
 use crate::http::Server;
 use crate::node::Node;
 use crate::node::run::{RoleSet, Roles, system_of};
@@ -65,6 +67,7 @@ pub fn run(demo: &Demo, config: &mut Config, output: Output) -> Result<(), Failu
         }
         LogKind::Kafka => {}
     }
+    let store = config.store(demo.store).map_err(|e| Failure::Usage(e.to_string()))?;
     if demo.reset {
         reset(&config.data)?;
     }
@@ -84,13 +87,13 @@ pub fn run(demo: &Demo, config: &mut Config, output: Output) -> Result<(), Failu
     let node = Node::open(config)?;
     write_filled(demo, &config.data)?;
     let set = declare(&node, &paths, output)?;
-    config.copies =
-        recipients(&set).into_iter().map(|agency| config::Copy { agency, system: None, store: demo.store }).collect();
+    let kept = |agency| config::Copy { agency, system: None, store: store.clone() };
+    config.copies = recipients(&set).into_iter().map(kept).collect();
     let roles = Roles::start(&node, RoleSet::ALL, &config.copies)?;
     let server = if demo.once { None } else { Some(Server::start(&node, &roles, config.listen)?) };
     let ran = show(&node, &roles, &set, (&reform, &people), output);
     let result = ran.and_then(|counts| {
-        let views = views(&roles)?;
+        let views = views(&roles, &store)?;
         let seconds = begun.elapsed().as_secs_f64();
         report(&views, &counts, seconds, config, output);
         Ok(())
@@ -329,16 +332,31 @@ fn copies(roles: &Roles) -> Vec<CopyStatus> {
 struct View {
     copy: CopyStatus,
     digest: String,
+    /// What SQL calls it, where it is in PostgreSQL.
+    table: Option<String>,
 }
 
-fn views(roles: &Roles) -> Result<Vec<View>, Failure> {
+/// The views at the end: as their subscribers say, or, in PostgreSQL, as SQL counts them.
+fn views(roles: &Roles, store: &Store) -> Result<Vec<View>, Failure> {
     let mut out = Vec::new();
-    for row in copies(roles) {
-        let Some(kept) = roles.copies.get(&row.agency) else { continue };
-        let dataset = Dataset::new(&row.dataset)?;
-        let view = kenh_domain::names::View::new(&row.view)?;
-        let copy = super::view::open(&kept.store, &dataset, &view);
-        out.push(View { digest: copy.digest()?.hex, copy: row });
+    for (agency, kept) in &*roles.copies {
+        let tables = match store {
+            Store::Postgres(to) => Some(postgres::shown(&postgres::Options::on(&to.server, agency))?),
+            Store::Sled | Store::Fjall => None,
+        };
+        for copy in kept.stats().copies {
+            let id = CopyId { dataset: copy.dataset.clone(), view: copy.view.clone() };
+            let mut row = CopyStatus::new(agency, &copy);
+            let mut table = None;
+            if let Some(tables) = &tables {
+                let found = tables.iter().find(|t| t.copy == id);
+                let found = found.ok_or_else(|| Failure::because(format!("SQL shows no table of {agency} {id}")))?;
+                row = by_sql(row, found)?;
+                table = Some(found.name.clone());
+            }
+            let digest = super::view::open(&kept.store, &id.dataset, &id.view).digest()?.hex;
+            out.push(View { copy: row, digest, table });
+        }
     }
     // By dataset in the order of the story, then by recipient.
     let order: Vec<String> = [UNITS.0, PEOPLE.0].iter().map(ToString::to_string).collect();
@@ -347,11 +365,23 @@ fn views(roles: &Roles) -> Result<Vec<View>, Failure> {
     Ok(out)
 }
 
+/// What SQL says of a view, in the place of what its subscriber says.
+fn by_sql(row: CopyStatus, table: &ShownTable) -> Result<CopyStatus, Failure> {
+    if table.counted != table.rows {
+        return Err(Failure::because(format!(
+            "{} has {} rows, and kenh_copies says {}",
+            table.name, table.counted, table.rows
+        )));
+    }
+    let ShownTable { counted, bytes, inserted, updated, left, complete_as_of_ms, .. } = *table;
+    Ok(CopyStatus { rows: counted, bytes, inserted, updated, left, clock_ms: complete_as_of_ms, ..row })
+}
+
 fn report(views: &[View], counts: &[(&'static str, Counts)], seconds: f64, config: &Config, output: Output) {
     if output == Output::Json {
         let rows: Vec<_> = views
             .iter()
-            .map(|View { copy, digest }| {
+            .map(|View { copy, digest, .. }| {
                 json!({
                     "recipient": copy.agency, "dataset": copy.dataset, "rows": copy.rows, "inserted": copy.inserted,
                     "updated": copy.updated, "left": copy.left, "digest": digest,
@@ -365,7 +395,7 @@ fn report(views: &[View], counts: &[(&'static str, Counts)], seconds: f64, confi
     let now = now_ms();
     output::table(
         &["recipient", "dataset", "rows#", "inserted#", "updated#", "left#", "bytes#", "as of", "digest"],
-        views.iter().map(|View { copy, digest }| {
+        views.iter().map(|View { copy, digest, .. }| {
             let age = copy.clock_ms.map_or_else(|| "-".into(), |at| format!("{:.1} s ago", age_seconds(now - at)));
             vec![
                 copy.agency.to_string(),
@@ -396,13 +426,38 @@ fn report(views: &[View], counts: &[(&'static str, Counts)], seconds: f64, confi
         thousands(total.total()),
         rate(total.total(), seconds)
     ));
+    look_around(views, config);
+}
+
+/// Three commands to go on with.
+fn look_around(views: &[View], config: &Config) {
     output::line("Look around:");
     let kenh = std::env::args().next().unwrap_or_else(|| "kenh".into());
-    for command in ["view list H29 don-vi-hanh-chinh --limit 5", "grant list", "view export G18 dan-cu --to g18.csv"] {
+    for command in ["view list H29 don-vi-hanh-chinh --limit 5", "grant list"] {
         output::line(format_args!("  {kenh} {command}"));
     }
+    let mut with = Vec::new();
     if config.data != Path::new("data") {
-        output::note(format_args!("(with KENH_DATA={})", config.data.display()));
+        with.push(format!("KENH_DATA={}", config.data.display()));
+    }
+    let of_h29 = |v: &&View| v.copy.agency.as_str() == "H29" && v.copy.dataset == UNITS.0;
+    match (views.iter().find(of_h29).and_then(|v| v.table.as_deref()), &config.postgres) {
+        (Some(table), Some(to)) => {
+            // The password is named, not shown: whoever runs the line can read it where it stands.
+            let password = match to.password_from.as_deref().map(|from| (from.strip_prefix("file:"), from)) {
+                Some((Some(file), _)) => format!("PGPASSWORD=$(cat {file}) "),
+                Some((None, from)) => format!("PGPASSWORD=${} ", from.trim_start_matches("env:")),
+                None => String::new(),
+            };
+            let query = format!(r#"SELECT "Ma", "Ten" FROM {table} ORDER BY 1 LIMIT 5"#);
+            output::line(format_args!("  {password}psql {} -c '{query}'", to.url));
+            with.push(format!("KENH_POSTGRES={}", to.url));
+            with.extend(to.password_from.as_ref().map(|from| format!("KENH_POSTGRES_PASSWORD={from}")));
+        }
+        _ => output::line(format_args!("  {kenh} view export G18 dan-cu --to g18.csv")),
+    }
+    if !with.is_empty() {
+        output::note(format_args!("(with {})", with.join(" ")));
     }
 }
 

@@ -8,7 +8,7 @@ use kenh_consumers::subscriber::{self, CopyState, Subscriber};
 
 use super::Failure;
 use crate::cli::{Output, Subscribe};
-use crate::config::Config;
+use crate::config::{Config, Store};
 use crate::node::run::{RoleSet, Roles, open_store, system_of};
 use crate::node::{Node, Reach, signal};
 use crate::output;
@@ -24,6 +24,7 @@ const SETTLED: usize = 3;
 
 /// `kenh subscribe`
 pub fn run(subscribe: &Subscribe, config: &Config, output: Output) -> Result<(), Failure> {
+    let store = config.store(subscribe.store).map_err(|e| Failure::Usage(e.to_string()))?;
     let telemetry = config.otlp.as_deref().map(|to| Telemetry::start(to, "subscribe")).transpose()?;
     let reach = Node::reach(config)?;
     // Where nobody runs the bus, we do: cards and positions are written by its roles.
@@ -31,7 +32,7 @@ pub fn run(subscribe: &Subscribe, config: &Config, output: Output) -> Result<(),
         Reach::Local(node) => Some(Roles::start(node, RoleSet::BUS, &[])?),
         Reach::Remote(..) | Reach::Cluster(_) => None,
     };
-    let kept = keep(subscribe, config, &reach, output);
+    let kept = keep(subscribe, config, &reach, &store, output);
     let stopped = roles.map_or(Ok(()), Roles::stop);
     if let Some(telemetry) = telemetry {
         telemetry.stop();
@@ -39,7 +40,7 @@ pub fn run(subscribe: &Subscribe, config: &Config, output: Output) -> Result<(),
     kept.and(stopped)
 }
 
-fn keep(subscribe: &Subscribe, config: &Config, reach: &Reach, output: Output) -> Result<(), Failure> {
+fn keep(subscribe: &Subscribe, config: &Config, reach: &Reach, store: &Store, output: Output) -> Result<(), Failure> {
     let log = reach.log();
     let agency = &subscribe.agency;
     let set = kenh_governance::load(&*log)?;
@@ -48,7 +49,7 @@ fn keep(subscribe: &Subscribe, config: &Config, reach: &Reach, output: Output) -
     if !granted {
         output::note(format_args!("no grant in force names {agency} as recipient; nothing will come until one does"));
     }
-    let store = open_store(&crate::node::copies_dir(&config.data, agency), subscribe.store)?;
+    let store = open_store(&crate::node::copies_dir(&config.data, agency), agency, store)?;
     let config = subscriber::Config::new(log, agency.clone(), system, store, Arc::new(now_ms));
     let mut subscriber = Subscriber::open(config)?;
     if subscribe.once {

@@ -1,4 +1,4 @@
-//! `kenh view …`: looking into an agency's copies, in this directory or at the node that keeps them.
+//! `kenh view …`: looking into an agency's copies, in this directory, in PostgreSQL, or at the node that keeps them.
 //!
 //! Record keys and filters come on standard input, so that they show in no process list (invariant 7).
 
@@ -8,13 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kenh_consumers::copy::{Copy, CopyError, Format, Row};
+use kenh_consumers::store::postgres::{Options, PostgresStore};
 use kenh_consumers::store::{CopyId, ViewStore};
 use kenh_domain::names::{Dataset, View};
 use serde_json::{Value, json};
 
 use super::Failure;
 use crate::cli::{ExportFormat, Output, ViewCommand, Which};
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, Store, StoreKind};
 use crate::node::client::{CallError, Client};
 use crate::node::run::open_store;
 use crate::node::{self, Node, Reach};
@@ -35,9 +36,13 @@ enum Source {
     There(Arc<Client>, String, View),
 }
 
-/// The copy where it lies: with the node that keeps it, or in the directory.
+/// The copy where it lies: with the node that keeps it, in the directory, or in PostgreSQL, which is read beside whoever
+/// writes there.
 fn source(which: &Which, config: &Config) -> Result<Source, Failure> {
-    let Which { agency, dataset, view } = which;
+    let Which { agency, dataset, view, store: wanted } = which;
+    if *wanted == Some(StoreKind::Postgres) {
+        return in_postgres(which, config)?.ok_or_else(|| none(which, config));
+    }
     if let Some(Reach::Remote(client, _)) = Node::existing(config)? {
         let path = format!("/v1/views/{agency}/{dataset}");
         let kept: crate::status::Status = client.get("/v1/status")?;
@@ -45,15 +50,37 @@ fn source(which: &Which, config: &Config) -> Result<Source, Failure> {
             return Ok(Source::There(client, path, view.clone()));
         }
     }
+    let named = || config.copies.iter().find(|copy| copy.agency == *agency).map(|copy| copy.store.kind());
     let dir = node::copies_dir(&config.data, agency);
-    let kinds = [(StoreKind::Sled, "sled"), (StoreKind::Fjall, "fjall")];
-    let Some((kind, _)) = kinds.into_iter().find(|(_, name)| dir.join(name).exists()) else {
-        return Err(Failure::because(format!(
-            "there are no copies of {agency} in {}: kenh subscribe {agency} --once makes them",
-            config.data.display()
-        )));
+    for (kind, name) in [(StoreKind::Sled, "sled"), (StoreKind::Fjall, "fjall")] {
+        if wanted.or_else(named).is_none_or(|wanted| wanted == kind) && dir.join(name).exists() {
+            return Ok(Source::Here(open(&open_store(&dir, agency, &config.store(kind)?)?, dataset, view)));
+        }
+    }
+    let there = if wanted.is_none() && config.postgres.is_some() { in_postgres(which, config)? } else { None };
+    there.ok_or_else(|| none(which, config))
+}
+
+fn in_postgres(which: &Which, config: &Config) -> Result<Option<Source>, Failure> {
+    let store = config.store(StoreKind::Postgres).map_err(|e| Failure::Usage(e.to_string()))?;
+    let Store::Postgres(to) = store else { return Ok(None) };
+    let found = PostgresStore::open_to_read(Options::on(&to.server, &which.agency))?;
+    Ok(found.map(|store| {
+        let store: Arc<dyn ViewStore> = Arc::new(store);
+        Source::Here(open(&store, &which.dataset, &which.view))
+    }))
+}
+
+fn none(which: &Which, config: &Config) -> Failure {
+    let agency = &which.agency;
+    let (place, more) = match which.store {
+        Some(StoreKind::Postgres) => ("that database".to_owned(), " --store postgres"),
+        Some(StoreKind::Fjall) => (config.data.display().to_string(), " --store fjall"),
+        _ => (config.data.display().to_string(), ""),
     };
-    Ok(Source::Here(open(&open_store(&dir, kind)?, dataset, view)))
+    Failure::because(format!(
+        "there are no copies of {agency} in {place}: kenh subscribe {agency} --once{more} makes them"
+    ))
 }
 
 fn json_of(row: &Row) -> Result<Value, Failure> {

@@ -11,6 +11,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use kenh_consumers::store::ViewStore;
+use kenh_consumers::store::fjall::FjallStore;
+use kenh_consumers::store::postgres::{Options, PostgresStore};
+use kenh_consumers::store::sled::SledStore;
 use kenh_consumers::subscriber::{self, Subscriber};
 use kenh_domain::control::ControlSet;
 use kenh_domain::log::{Log, TopicPartition};
@@ -21,7 +24,7 @@ use kenh_router::Router;
 
 use super::Node;
 use crate::commands::{Failure, chain};
-use crate::config::{self, StoreKind};
+use crate::config::{self, Store};
 use crate::time::now_ms;
 
 /// How often the control role looks at the log.
@@ -71,14 +74,15 @@ impl InForce {
     }
 }
 
-/// Opens the store of an agency's copies.
+/// Opens the store of an agency's copies, for their subscriber; `dir` is where those lie that are files.
 ///
 /// # Errors
-/// When the directory is in use or damaged.
-pub fn open_store(dir: &Path, kind: StoreKind) -> Result<Arc<dyn ViewStore>, Failure> {
-    Ok(match kind {
-        StoreKind::Sled => Arc::new(kenh_consumers::store::sled::SledStore::open(&dir.join("sled"))?),
-        StoreKind::Fjall => Arc::new(kenh_consumers::store::fjall::FjallStore::open(&dir.join("fjall"))?),
+/// When it is in use, damaged, or (PostgreSQL) cannot be reached.
+pub fn open_store(dir: &Path, agency: &Agency, store: &Store) -> Result<Arc<dyn ViewStore>, Failure> {
+    Ok(match store {
+        Store::Sled => Arc::new(SledStore::open(&dir.join("sled"))?),
+        Store::Fjall => Arc::new(FjallStore::open(&dir.join("fjall"))?),
+        Store::Postgres(to) => Arc::new(PostgresStore::open(Options::on(&to.server, agency))?),
     })
 }
 
@@ -159,7 +163,7 @@ impl Roles {
         let mut subscribers = Vec::new();
         for copy in copies.iter().filter(|_| which.copies) {
             let system = system_of(&set, &copy.agency, copy.system.as_ref())?;
-            let store = open_store(&node.copies_dir(&copy.agency), copy.store)?;
+            let store = open_store(&node.copies_dir(&copy.agency), &copy.agency, &copy.store)?;
             let config =
                 subscriber::Config::new(node.log.clone(), copy.agency.clone(), system, store.clone(), Arc::new(now_ms));
             subscribers.push((copy.agency.clone(), store, Subscriber::open(config)?));

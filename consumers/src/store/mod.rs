@@ -225,6 +225,15 @@ pub trait ViewStore: Send + Sync {
     /// [`StoreError::Missing`].
     fn snapshot(&self, generation: Generation) -> Result<Box<dyn Snapshot + '_>, StoreError>;
 
+    /// Whether what the store stands on can be written to now. A subscriber that has nothing to write asks from time to
+    /// time, so that it says when a server has gone; files are there as long as they are open.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn probe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// A small note that the subscriber keeps beside the copies; none when there is none.
     ///
     /// # Errors

@@ -54,6 +54,9 @@ pub const ENDED_GRACE_MS: i64 = 60 * 1000;
 /// How often what was refused is tried again.
 pub const RETRY_MS: i64 = 1_000;
 
+/// How often a subscriber that has nothing to write asks whether its store is there.
+const PROBE_MS: u64 = 1_000;
+
 /// How long [`Subscriber::run`] waits for records before it looks whether it is to stop.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -138,6 +141,8 @@ pub struct Subscriber {
     unsaid: BTreeMap<EditionId, Refusal>,
     owed: Owed,
     reader: Option<Open>,
+    /// When the store last did something: milliseconds since 1970 (UTC).
+    stored_ms: i64,
 }
 
 impl Subscriber {
@@ -159,6 +164,7 @@ impl Subscriber {
             refused: BTreeMap::new(),
             unsaid: BTreeMap::new(),
             reader: None,
+            stored_ms: i64::MIN,
         };
         subscriber.load()?;
         subscriber.tell(None);

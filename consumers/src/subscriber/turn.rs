@@ -11,7 +11,7 @@ use super::confirm::{EditionNote, EditionState};
 use super::feed::{Feed, Phase};
 use super::notices::{EditionId, Notices};
 use super::plan::{self, Held, Step};
-use super::{ENDED_GRACE_MS, MAX_AWAY_MS, RETRY_MS, Refusal, SubscribeError, Subscriber, Turn};
+use super::{ENDED_GRACE_MS, MAX_AWAY_MS, PROBE_MS, RETRY_MS, Refusal, SubscribeError, Subscriber, Turn};
 use crate::store::{CopyId, Generation, Progress, StoreError};
 
 impl Subscriber {
@@ -55,6 +55,12 @@ impl Subscriber {
         }
         if self.told {
             self.confirm_what_is_due(now_ms, turn)?;
+        }
+        if turn.applied > 0 {
+            self.stored_ms = now_ms;
+        } else if now_ms.abs_diff(self.stored_ms) >= PROBE_MS {
+            self.stored_ms = now_ms;
+            self.config.store.probe().map_err(|e| self.store_failed(e))?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod columns;
 mod encode;
 mod names;
 mod session;
+mod shown;
 mod snapshot;
 mod tables;
 
@@ -31,8 +32,9 @@ use super::{Batch, Counters, Generation, GenerationInfo, Progress, Snapshot, Sto
 use columns::Columns;
 use encode::Encoder;
 use names::quoted;
-pub use session::Options;
+pub use session::{Options, Server};
 use session::{Readers, Writer, failed};
+pub use shown::{ShownTable, shown};
 use snapshot::PostgresSnapshot;
 use tables::Head;
 
@@ -46,7 +48,8 @@ const LOOKS: usize = 10;
 /// A store of copies in PostgreSQL.
 pub struct PostgresStore {
     options: Options,
-    writer: Mutex<Writer>,
+    /// None where the store was opened to read.
+    writer: Option<Mutex<Writer>>,
     readers: Readers,
     /// The columns of the generations that were last used.
     known: Mutex<BTreeMap<Generation, Arc<Columns>>>,
@@ -63,7 +66,7 @@ impl PostgresStore {
     /// [`StoreError`]: `InUse`, `Newer`, `Storage`, `Damaged`; `Refused` for a server that is too old, or a database in
     /// another encoding.
     pub fn open(options: Options) -> Result<Self, StoreError> {
-        let writer = Mutex::new(Writer::open(&options)?);
+        let writer = Some(Mutex::new(Writer::open(&options)?));
         let store = Self { options, writer, readers: Readers::new(), known: Mutex::default() };
         let left = store.write("be opened", |client, options| {
             tables::prepare(client, options)?;
@@ -75,6 +78,19 @@ impl PostgresStore {
         Ok(store)
     }
 
+    /// Opens the store of an agency to read in it, beside the process that writes; none where there is none in that
+    /// database. Whatever would write is refused.
+    ///
+    /// # Errors
+    /// [`StoreError`]: `Newer`, `Storage`, `Damaged`.
+    pub fn open_to_read(options: Options) -> Result<Option<Self>, StoreError> {
+        let store = Self { options, writer: None, readers: Readers::new(), known: Mutex::default() };
+        let mut reading = store.readers.take(&store.options, "BEGIN READ ONLY")?;
+        let there = tables::format(reading.client()?, &store.options)?;
+        drop(reading);
+        Ok(there.then_some(store))
+    }
+
     /// One transaction of the writer.
     fn write<T>(
         &self,
@@ -82,7 +98,9 @@ impl PostgresStore {
         work: impl FnOnce(&mut Client, &Options) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // A holder that panicked has left a transaction at most, which the next BEGIN or the server ends.
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer.as_ref();
+        let writer = writer.ok_or_else(|| StoreError::Refused("the store was opened to read".into()))?;
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
         let done = work(writer.begin(&self.options)?, &self.options);
         writer.end(doing, done)
     }
@@ -315,6 +333,10 @@ impl ViewStore for PostgresStore {
             client.batch_execute("ROLLBACK; BEGIN").map_err(failed("read a generation"))?;
         }
         Err(StoreError::Damaged { what: "the table of a generation" })
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.write("reach PostgreSQL", |_, _| Ok(()))
     }
 
     fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

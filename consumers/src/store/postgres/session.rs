@@ -31,26 +31,19 @@ const MAX_READERS: usize = 16;
 /// Oldest server: its partial indexes, `COPY` and catalogs are what is used here, and older ones get no fixes.
 const OLDEST: i32 = 130_000;
 
-/// Where the tables are, and how to get there. `Debug` shows no password.
+/// A database of a server, and the password by itself. `Debug` shows nothing of either.
 #[derive(Clone)]
-pub struct Options {
-    config: Config,
-    /// The schema in which the agency finds its tables.
-    pub(super) schema: String,
-    /// Ours alone.
-    pub(super) internal: String,
-}
+pub struct Server(Config);
 
-impl Options {
-    /// For the copies of `agency`, in the database that `url` names (`postgresql://user@host:port/database`), with the
-    /// password by itself. The tables are shown in schema `kenh_<agency>`.
+impl Server {
+    /// The database that `url` names (`postgresql://user@host:port/database`).
     ///
     /// The connection is not encrypted yet, so that only this machine's own servers are taken: a loopback address, or a
     /// directory with a socket.
     ///
     /// # Errors
     /// `Refused`: no such URL, one with a password in it, or a server elsewhere.
-    pub fn new(agency: &Agency, url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+    pub fn new(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
         let refused = |text: &str| Err(StoreError::Refused(text.to_owned()));
         let form = "the URL of PostgreSQL is not valid: postgresql://user@host:port/database is its form";
         if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
@@ -76,9 +69,41 @@ impl Options {
             config.password(password.trim_end_matches(['\n', '\r']));
         }
         config.application_name("kenh").connect_timeout(CONNECT).tcp_user_timeout(UNACKNOWLEDGED);
+        Ok(Self(config))
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+/// Where the tables are, and how to get there. `Debug` shows no password.
+#[derive(Clone)]
+pub struct Options {
+    config: Config,
+    /// The schema in which the agency finds its tables.
+    pub(super) schema: String,
+    /// Ours alone.
+    pub(super) internal: String,
+}
+
+impl Options {
+    /// For the copies of `agency`. The tables are shown in schema `kenh_<agency>`.
+    #[must_use]
+    pub fn on(server: &Server, agency: &Agency) -> Self {
         let schema = names::schema_of(agency);
         let internal = names::internal(&schema);
-        Ok(Self { config, schema, internal })
+        Self { config: server.0.clone(), schema, internal }
+    }
+
+    /// The same, from the parts of [`Server::new`].
+    ///
+    /// # Errors
+    /// Those of [`Server::new`].
+    pub fn new(agency: &Agency, url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+        Ok(Self::on(&Server::new(url, password)?, agency))
     }
 
     /// Shows the tables in another schema.
@@ -103,7 +128,7 @@ impl Options {
         hash.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
     }
 
-    fn connect(&self) -> Result<Client, Failure> {
+    pub(super) fn connect(&self) -> Result<Client, Failure> {
         let mut client = self.config.connect(NoTls)?;
         // Whatever the server, the database or the role has as defaults.
         client.batch_execute(&format!(
@@ -339,6 +364,8 @@ mod tests {
         }
         let taken = options("postgresql://kenh@127.0.0.1:5432/kenh").unwrap();
         assert!(!format!("{taken:?}").contains("hunter2"));
+        let server = Server::new("postgresql://kenh@127.0.0.1:5432/kenh", Some("hunter2")).unwrap();
+        assert_eq!(format!("{server:?}"), "Server { .. }");
         assert_eq!((taken.schema.as_str(), taken.internal.as_str()), ("kenh_h29", "kenh_h29_internal"));
         for schema in ["", "pg_catalog", &"s".repeat(49)] {
             assert!(matches!(taken.clone().schema(schema), Err(StoreError::Refused(_))));

@@ -19,8 +19,8 @@ use super::columns::Columns;
 use super::names::{self, literal, quoted};
 use super::session::{Options, failed};
 
-/// Makes what a new store needs, or looks at the format of an old one.
-pub(super) fn prepare(client: &mut Client, options: &Options) -> Result<(), StoreError> {
+/// Whether there is a store; looks at its format.
+pub(super) fn format(client: &mut Client, options: &Options) -> Result<bool, StoreError> {
     let of = failed("be opened");
     let tables: Vec<String> = client
         .query(
@@ -31,18 +31,28 @@ pub(super) fn prepare(client: &mut Client, options: &Options) -> Result<(), Stor
         .iter()
         .map(|row| row.get(0))
         .collect();
-    let internal = quoted(&options.internal);
-    if tables.iter().any(|table| table == "store") {
-        let format: i64 = client.query_one(&format!("SELECT format FROM {internal}.store"), &[]).map_err(&of)?.get(0);
-        return match u32::try_from(format) {
-            Ok(found) if found > FORMAT => Err(StoreError::Newer { found }),
-            Ok(_) => Ok(()),
-            Err(_) => Err(StoreError::Damaged { what: "its format number" }),
-        };
+    if tables.is_empty() {
+        return Ok(false);
     }
-    if !tables.is_empty() {
+    if !tables.iter().any(|table| table == "store") {
         return Err(StoreError::Damaged { what: "its format number" });
     }
+    let query = format!("SELECT format FROM {}.store", quoted(&options.internal));
+    let format: i64 = client.query_one(&query, &[]).map_err(&of)?.get(0);
+    match u32::try_from(format) {
+        Ok(found) if found > FORMAT => Err(StoreError::Newer { found }),
+        Ok(_) => Ok(true),
+        Err(_) => Err(StoreError::Damaged { what: "its format number" }),
+    }
+}
+
+/// Makes what a new store needs, or looks at the format of an old one.
+pub(super) fn prepare(client: &mut Client, options: &Options) -> Result<(), StoreError> {
+    if format(client, options)? {
+        return Ok(());
+    }
+    let of = failed("be opened");
+    let internal = quoted(&options.internal);
     // Only where it is not there: the right to make schemas is asked for otherwise.
     for schema in [&options.internal, &options.schema] {
         let there = client.query_opt("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[schema]).map_err(&of)?;
