@@ -7,6 +7,7 @@
 //! Not here: what a field's value must be (contracts: [`crate::admit`]), and who may see it ([`crate::shape`]).
 
 mod body;
+mod canonical;
 mod json;
 mod resolve;
 mod types;
@@ -99,7 +100,7 @@ impl Schema {
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let avro = apache_avro::Schema::parse_str(text).map_err(|e| SchemaError::Avro(Box::new(e)))?;
         let record = resolve::record(&avro)?;
-        let canonical = avro.canonical_form();
+        let canonical = canonical::form(&record);
         let fingerprint = Sha256::digest(canonical.as_bytes()).into();
         Ok(Self(Arc::new(Inner { text: text.to_owned(), canonical, fingerprint, avro, record })))
     }
@@ -111,7 +112,7 @@ impl Schema {
     }
 
     /// Avro's Parsing Canonical Form (Avro specification, "Transforming into Parsing Canonical Form"): equal for
-    /// schemas that read bytes alike. It leaves out defaults and logical types.
+    /// schemas that read bytes alike. It leaves out defaults and logical types, and is its own canonical form.
     #[must_use]
     pub fn canonical(&self) -> &str {
         &self.0.canonical

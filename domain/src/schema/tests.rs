@@ -232,3 +232,42 @@ fn depth_and_number_of_fields_are_bounded_also_through_names() {
     }
     assert!(matches!(Schema::parse(&ty), Err(SchemaError::TooManyFields)));
 }
+
+/// As the specification's own transformation gives it: annotations gone, primitives simple, full names, defined once.
+#[test]
+fn the_canonical_form_is_the_specifications() {
+    let text = r#"{ "namespace": "a.b", "name": "R", "type": "record", "doc": "x", "aliases": ["S"], "fields": [
+        {"doc": "y", "name": "e", "default": "Y", "type": {"symbols": ["X", "Y"], "name": "E", "type": "enum"}},
+        {"name": "d", "type": {"logicalType": "decimal", "type": "bytes", "precision": 6, "scale": 2}},
+        {"name": "t", "type": ["null", {"type": "int", "logicalType": "date"}], "default": null},
+        {"name": "u", "order": "ignore", "type": {"type": "string", "logicalType": "uuid"}},
+        {"name": "m", "type": {"type": "map", "values": ["E", "null"]}},
+        {"name": "f", "type": {"type": "fixed", "name": "c.F", "size": 2}},
+        {"name": "l", "type": {"items": {"type": "long"}, "type": "array"}}]}"#;
+    let canonical = concat!(
+        r#"{"name":"a.b.R","type":"record","fields":["#,
+        r#"{"name":"e","type":{"name":"a.b.E","type":"enum","symbols":["X","Y"]}},"#,
+        r#"{"name":"d","type":"bytes"},"#,
+        r#"{"name":"t","type":["null","int"]},"#,
+        r#"{"name":"u","type":"string"},"#,
+        r#"{"name":"m","type":{"type":"map","values":["a.b.E","null"]}},"#,
+        r#"{"name":"f","type":{"name":"c.F","type":"fixed","size":2}},"#,
+        r#"{"name":"l","type":{"type":"array","items":"long"}}]}"#,
+    );
+    assert_eq!(Schema::parse(text).unwrap().canonical(), canonical);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever the annotations were: read again, the form has the same form, and so the same fingerprint. Without
+    /// annotations it is what `apache-avro` has for it.
+    #[test]
+    fn the_canonical_form_is_its_own((ty, _) in record_and_value()) {
+        let schema = schema(&ty);
+        let again = Schema::parse(schema.canonical()).unwrap();
+        prop_assert_eq!(again.canonical(), schema.canonical());
+        prop_assert_eq!(again.fingerprint(), schema.fingerprint());
+        prop_assert_eq!(again.avro().canonical_form(), schema.canonical());
+    }
+}
