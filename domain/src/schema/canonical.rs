@@ -3,6 +3,7 @@
 //!
 //! `apache-avro` has one, but it keeps the precision and scale of a decimal, and leaves an annotated primitive as
 //! `{"type":"int"}` where the specification and every other library say `"int"`: read again, its form has another form.
+//! (So has the specification's own, in one corner: a type without a namespace inside of one that has one.)
 //! Our tree has no cycle and knows every full name, so the form is one walk. Names and symbols need no escapes: a schema
 //! was parsed, so they are letters, digits, `_` and dots.
 

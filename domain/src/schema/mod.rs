@@ -112,7 +112,8 @@ impl Schema {
     }
 
     /// Avro's Parsing Canonical Form (Avro specification, "Transforming into Parsing Canonical Form"): equal for
-    /// schemas that read bytes alike. It leaves out defaults and logical types, and is its own canonical form.
+    /// schemas that read bytes alike. It leaves out defaults and logical types. It is for comparing: read as a schema, a
+    /// type without a namespace falls into the one around it.
     #[must_use]
     pub fn canonical(&self) -> &str {
         &self.0.canonical
