@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kenh_consumers::store::StoreError;
 use kenh_consumers::store::postgres::Server;
@@ -81,7 +82,7 @@ pub enum Store {
     /// fjall, in the node's directory.
     Fjall,
     /// PostgreSQL.
-    Postgres(Postgres),
+    Postgres(Arc<Postgres>),
 }
 
 impl Store {
@@ -222,7 +223,7 @@ pub struct Config {
     /// Copies to keep.
     pub copies: Vec<Copy>,
     /// The database for copies in PostgreSQL; none: there can be no such copies.
-    pub postgres: Option<Postgres>,
+    pub postgres: Option<Arc<Postgres>>,
     /// The cluster that holds the log; none: the directory does.
     pub kafka: Option<Kafka>,
     /// Where telemetry goes; none: nowhere.
@@ -361,7 +362,7 @@ impl Config {
                 let password_from = variable("KENH_POSTGRES_PASSWORD").map(|(_, v)| v).or(written.password);
                 let password = password_from.as_deref().map(|from| resolve("postgres.password", from, &get));
                 let server = Server::new(&url, password.transpose()?.as_deref()).map_err(ConfigError::Postgres)?;
-                Some(Postgres { server, url, password_from })
+                Some(Arc::new(Postgres { server, url, password_from }))
             }
         };
         let mut config = Self { data, listen, fsync, copies: Vec::new(), postgres, kafka, otlp, registry };

@@ -11,6 +11,7 @@
 //! | [`node`] | a running node: commands, HTTP, signals, kill -9 |
 //! | [`secrecy`] | no record key, value or token in anything that a node writes but its answers |
 //! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
+//! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies |
 //! | [`surface`] | help, completions, configuration, exit codes |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
@@ -23,4 +24,5 @@ mod node;
 mod own_data;
 mod registry;
 mod secrecy;
+mod store_postgres;
 mod surface;

@@ -182,7 +182,13 @@ impl From<postgres::Error> for Failure {
     fn from(error: postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
             // Of the connection itself.
-            return Self(format!("PostgreSQL: {error}"));
+            let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            let (cause, hint) = match cause {
+                Some(cause) if error.is_closed() => (format!(": {cause}"), ""),
+                Some(cause) => (format!(": {cause}"), "; start it, or mend its URL"),
+                None => (String::new(), ""),
+            };
+            return Self(format!("PostgreSQL: {error}{cause}{hint}"));
         };
         let code = db.code().code();
         // Connections, logins, names of databases, states of transactions, missing rights and objects, resources, limits,
