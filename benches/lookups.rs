@@ -133,5 +133,10 @@ fn bare(kind: StoreKind, dir: &Path, rows: &Pairs) -> Get {
                 keyspace.get(key).expect("fjall reads").map_or(0, |v| v.len())
             })
         }
+        StoreKind::Postgres => {
+            let writes = rows.iter().map(|(k, v)| (k.clone().into(), Some(v.clone().into()))).collect();
+            support::bare::writer(kind, dir)(&writes);
+            support::bare::select(dir)
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kenh_broker::embedded::{EmbeddedLog, Fsync, Options};
 use kenh_consumers::store::ViewStore;
 use kenh_consumers::store::fjall::FjallStore;
+use kenh_consumers::store::postgres::{self, PostgresStore};
 use kenh_consumers::store::sled::SledStore;
 use kenh_consumers::subscriber::{self, Subscriber};
 use kenh_domain::control::ControlSet;
@@ -20,6 +21,7 @@ use kenh_governance::Control;
 use kenh_producers::reform::{Change, Reform};
 use kenh_producers::{Patience, Submission, Target};
 use kenh_router::{Config, Router, Turn};
+use kenh_testkit::postgres::Cluster;
 
 /// Who is made up, the same every time.
 pub const SEED: u64 = 1;
@@ -248,15 +250,20 @@ pub fn copy_dir(from: &Path, to: &Path) {
 pub enum StoreKind {
     Sled,
     Fjall,
+    /// On a real server that this process starts; a schema for each directory.
+    Postgres,
 }
 
 impl StoreKind {
-    pub const ALL: [Self; 2] = [Self::Sled, Self::Fjall];
+    /// Those that are a directory.
+    pub const EMBEDDED: [Self; 2] = [Self::Sled, Self::Fjall];
+    pub const ALL: [Self; 3] = [Self::Sled, Self::Fjall, Self::Postgres];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sled => "sled",
             Self::Fjall => "fjall",
+            Self::Postgres => "PostgreSQL",
         }
     }
 
@@ -264,8 +271,19 @@ impl StoreKind {
         match self {
             Self::Sled => Arc::new(SledStore::open(dir).expect("the store opens")),
             Self::Fjall => Arc::new(FjallStore::open(dir).expect("the store opens")),
+            Self::Postgres => {
+                let server = Cluster::shared();
+                let options = postgres::Options::new(&agency("G01"), server.url(), Some(server.password()));
+                let options = options.and_then(|o| o.schema(&schema_of(dir))).expect("a database here");
+                Arc::new(PostgresStore::open(options).expect("the store opens"))
+            }
         }
     }
+}
+
+/// The schema that stands for a directory.
+pub fn schema_of(dir: &Path) -> String {
+    dir.file_name().and_then(|n| n.to_str()).expect("a name").replace('.', "bench")
 }
 
 /// The configuration of a subscriber of `name`, which confirms only when asked: a digest is no part of what is measured.
