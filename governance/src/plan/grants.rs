@@ -403,33 +403,37 @@ impl<'a> Planner<'a> {
         self.problems.append(&mut problems);
     }
 
-    /// Filters that no index helps are asked for every record: a dataset bears a few.
+    /// Filters that no index helps are asked for every record: a dataset bears a few. What counts is what will be in
+    /// force together: a wider edition and the present one, beside which it is filled, are two.
     fn few_scans(&mut self) {
-        let declared = self.declared;
+        let ends = |view: &ViewEntry| {
+            let end = |e: &ControlEvent| matches!(e, ControlEvent::End { view_no, .. } if *view_no == view.activation.view_no);
+            self.events.iter().any(end)
+        };
+        let scans = |grant: &Grant| {
+            grant.filter.is_some() && self.compile(grant, None).is_ok_and(|shape| shape.index().is_none())
+        };
+        let mut problems = Vec::new();
         for dataset in self.contracts.keys() {
-            let scans = |item: &&Item<DeclaredGrant>| {
-                let grant = &item.value.grant;
-                !item.value.ended
-                    && &grant.dataset == dataset
-                    && grant.filter.is_some()
-                    && self.compile(grant, None).is_ok_and(|shape| shape.index().is_none())
-            };
-            let undeclared = self.control.in_force(dataset, self.now_ms).filter(|v| {
-                let grant = &v.activation.grant;
-                grant.filter.is_some()
-                    && !declared.grants.iter().any(|i| i.value.grant.id == grant.id)
-                    && self.compile(grant, None).is_ok_and(|shape| shape.index().is_none())
+            let standing = self.control.in_force(dataset, self.now_ms);
+            let scanning = standing.filter(|v| !ends(v) && scans(&v.activation.grant)).count();
+            let starting = self.events.iter().filter_map(|event| match event {
+                ControlEvent::Grant(new) if &new.grant.dataset == dataset && scans(&new.grant) => Some(&new.grant.id),
+                _ => None,
             });
-            let scanning: Vec<_> = declared.grants.iter().filter(scans).collect();
-            let room = MAX_SCANNING_FILTERS.saturating_sub(undeclared.count());
-            for item in scanning.into_iter().skip(room) {
-                let message = format!(
+            for id in starting.skip(MAX_SCANNING_FILTERS.saturating_sub(scanning)) {
+                let Some(item) = self.declared.grants.iter().find(|i| &i.value.grant.id == id) else { continue };
+                let mut message = format!(
                     "{dataset} has {MAX_SCANNING_FILTERS} grants already whose filter must be asked for every record"
                 );
+                if self.standing(&item.value.grant).iter().any(|v| !ends(v)) {
+                    message.push_str("; a wider edition counts beside the present one until it is filled");
+                }
                 let hint = "let one condition that always holds be `field == value` or `field in [...]`";
-                self.problems.push(item.problem("filter", message, hint));
+                problems.push(item.problem("filter", message, hint));
             }
         }
+        self.problems.append(&mut problems);
     }
 }
 

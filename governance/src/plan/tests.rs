@@ -444,6 +444,25 @@ fn filters_that_no_index_helps_are_few() {
     assert!(problems[0].starts_with("s8.yaml:10:9: thu has 8 grants already"), "{problems:?}");
 }
 
+/// A wider edition would be the ninth beside the present one: it would never be filled, and the present one never end.
+#[test]
+fn one_of_as_many_as_may_be_is_not_widened_but_narrowed() {
+    let mut bus = Bus::new();
+    for i in 0..8 {
+        let grant = GRANT.replace("id: g", &format!("id: s{i}\nview: s{i}")).replace("Tinh == '79'", "Tinh != '79'");
+        bus.files.write(&format!("s{i}.yaml"), &grant.replace("[Ma, Tinh]", "[Ma, Tinh, Tuoi]"));
+    }
+    bus.apply();
+    bus.files.edit("s3.yaml", "[Ma, Tinh, Tuoi]", "[Ma, Tinh, Tuoi, Ten]");
+    let problems = bus.problems();
+    assert_eq!(problems.len(), 1);
+    let wanted = "s3.yaml:10:9: thu has 8 grants already whose filter must be asked for every record; a wider edition";
+    assert!(problems[0].starts_with(wanted), "{problems:?}");
+    bus.files.edit("s3.yaml", "[Ma, Tinh, Tuoi, Ten]", "[Ma, Tinh]");
+    bus.apply();
+    assert!(bus.plan().unwrap().is_empty());
+}
+
 #[test]
 fn a_topic_that_is_missing_is_made_and_one_of_other_partitions_refused() {
     let bus = Bus::applied();
