@@ -12,6 +12,8 @@
 //! grant that names it).
 
 #[cfg(test)]
+mod java;
+#[cfg(test)]
 mod oracle;
 
 use std::fmt;
