@@ -75,6 +75,11 @@ impl Feed {
         self.phase == Phase::Live
     }
 
+    /// Whether nothing was read for it since it was begun.
+    pub(super) fn is_unread(&self) -> bool {
+        self.next == self.info.progress.positions && self.info.counters == crate::store::Counters::default()
+    }
+
     /// Takes in a record of a partition.
     pub(super) fn take(&mut self, partition: usize, record: Record) {
         match &mut self.aim {

@@ -123,20 +123,22 @@ impl Subscriber {
             return Err(SubscribeError::Notices { agency: self.config.agency.clone(), source: error });
         }
         let of_topic = |(_, feed): &(&Generation, &Feed)| feed.info.card.topic() == of.topic;
-        let lost: Vec<(Generation, EditionId)> = self
+        let lost: Vec<(Generation, EditionId, bool)> = self
             .feeds
             .iter()
             .flatten()
             .filter(of_topic)
-            .map(|(generation, feed)| (*generation, feed.edition()))
+            .map(|(generation, feed)| (*generation, feed.edition(), feed.is_unread()))
             .collect();
         if lost.is_empty() {
             return Err(self.read_failed(error));
         }
-        for (generation, id) in lost {
+        for (generation, id, unread) in lost {
             if gone {
                 self.spent.insert(generation);
-            } else {
+            }
+            // A log that takes back where it has just said that it starts would otherwise be asked without end.
+            if !gone || unread {
                 self.refuse(id, &error, now_ms);
             }
         }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod gone;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod memory_store;

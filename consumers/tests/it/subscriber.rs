@@ -438,6 +438,26 @@ fn a_failing_store_and_a_failing_log_lose_nothing_and_count_nothing_twice() {
 }
 
 #[test]
+fn a_store_that_goes_away_is_missed_while_nothing_is_to_be_written() {
+    let bus = Bus::new(1);
+    let store = FaultyStore::new(memory());
+    bus.activate(1);
+    bus.put(1, "a", value("a", 1));
+    let mut subscriber = bus.subscriber(store.clone());
+    settle(&mut subscriber);
+    store.is_gone.store(true, Ordering::Relaxed);
+    // Not at every turn: a server is asked once a second.
+    settle(&mut subscriber);
+    bus.advance(1_000);
+    assert!(matches!(subscriber.turn(Duration::ZERO), Err(SubscribeError::Store { .. })));
+    assert!(stats(&subscriber).waiting.unwrap().contains("failed to be reached"));
+    store.is_gone.store(false, Ordering::Relaxed);
+    bus.advance(1_000);
+    settle(&mut subscriber);
+    assert_eq!((stats(&subscriber).waiting, counted(&subscriber)), (None, (1, 1, 0, 0)));
+}
+
+#[test]
 fn a_renewal_refills_nothing() {
     let bus = Bus::new(1);
     let store = memory();

@@ -1,7 +1,7 @@
 //! A view, its rows, a bus that writes it, and a store that fails on command.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -262,11 +262,18 @@ pub struct FaultyStore {
     pub inner: Arc<dyn ViewStore>,
     faults: Mutex<Vec<ApplyFault>>,
     pub applies: AtomicUsize,
+    /// What it stands on is not there.
+    pub is_gone: AtomicBool,
 }
 
 impl FaultyStore {
     pub fn new(inner: Arc<dyn ViewStore>) -> Arc<Self> {
-        Arc::new(Self { inner, faults: Mutex::default(), applies: AtomicUsize::new(0) })
+        Arc::new(Self {
+            inner,
+            faults: Mutex::default(),
+            applies: AtomicUsize::new(0),
+            is_gone: AtomicBool::new(false),
+        })
     }
 
     /// The next applies fail like this, last first.
@@ -300,6 +307,11 @@ impl ViewStore for FaultyStore {
                 Err(failed())
             }
         }
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        let gone = || StoreError::Storage { doing: "be reached", source: "a fault on command".into() };
+        if self.is_gone.load(Ordering::Relaxed) { Err(gone()) } else { self.inner.probe() }
     }
 
     fn publish(&self, generation: Generation) -> Result<(), StoreError> {

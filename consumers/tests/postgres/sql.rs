@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use kenh_consumers::store::postgres::{Options, PostgresStore, shown};
 use kenh_consumers::store::{Batch, Counters, StoreError, ViewStore};
 use kenh_domain::filter::Atom;
 use kenh_domain::notice::ViewCard;
@@ -13,7 +14,7 @@ use kenh_testkit::postgres::Cluster;
 
 use crate::server::{connect, one, open, open_on};
 use crate::stores::{batch, progress};
-use crate::support::{SCHEMA_ID, card, row, rows};
+use crate::support::{SCHEMA_ID, agency, card, row, rows};
 
 #[test]
 fn a_table_has_types_comments_keys_and_indexes() {
@@ -133,6 +134,40 @@ fn what_an_agency_built_on_a_table_stops_a_swap_with_words_and_a_purge_not_at_al
     store.discard(first).unwrap();
     assert!(store.generations().unwrap().iter().all(|info| info.generation == second));
     store.publish(second).unwrap();
+}
+
+/// Whoever only reads needs no lock and makes nothing; SQL counts what the store counts.
+#[test]
+fn a_store_is_read_beside_its_writer_and_not_written_to() {
+    let server = Cluster::shared();
+    let options = || {
+        let options = Options::new(&agency(), server.url(), Some(server.password())).unwrap();
+        options.schema("ben_canh").unwrap()
+    };
+    assert!(PostgresStore::open_to_read(options()).unwrap().is_none());
+    assert!(shown(&options()).is_err());
+    let mut sql = connect(server);
+    assert_eq!(one::<i64>(&mut sql, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'ben_canh%'"), 0);
+    let writer = open("ben_canh");
+    let generation = writer.begin(&card(1, 1), &[], &progress(0)).unwrap();
+    writer.apply(generation, &batch([("a", Some(row("a", Some("79"), 5)))]), &progress(1)).unwrap();
+    let beside = PostgresStore::open_to_read(options()).unwrap().unwrap();
+    assert_eq!(shown(&options()).unwrap(), [], "what is being filled is not shown");
+    writer.publish(generation).unwrap();
+    assert_eq!(rows(&beside, generation), rows(&writer, generation));
+    for refused in [beside.publish(generation), beside.discard(generation), beside.set_note("n", None), beside.probe()]
+    {
+        assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    }
+    let more = batch([("b", Some(row("b", Some("01"), 5))), ("c", Some(row("c", None, 5)))]);
+    writer.apply(generation, &more, &progress(2)).unwrap();
+    writer.apply(generation, &batch([("c", None)]), &progress(3)).unwrap();
+    writer.probe().unwrap();
+    let [table] = &shown(&options()).unwrap()[..] else { panic!("one table is shown") };
+    let counted = (table.counted, table.rows, table.inserted, table.updated, table.left);
+    assert_eq!((table.name.as_str(), counted), ("ben_canh.dan_cu", (2, 2, 3, 0, 1)));
+    sql.batch_execute("UPDATE ben_canh_internal.store SET format = 2").unwrap();
+    assert!(matches!(PostgresStore::open_to_read(options()), Err(StoreError::Newer { found: 2 })));
 }
 
 #[test]
