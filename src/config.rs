@@ -55,7 +55,7 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
         "registry",
         "KENH_REGISTRY",
         "",
-        "A Confluent-compatible registry (`http://host:port`) that readers use beside the built-in one: `kenh doctor` compares.",
+        "A Confluent-compatible registry (`http://host:port`) that readers use beside the built-in one: `kenh apply` registers released schemas there under their ids, `kenh doctor` compares.",
     ),
     ("registry_token", "", "", "The password of its Basic authorisation, as `file:PATH` or `env:NAME`."),
     ("otlp", "KENH_OTLP", "", "Where traces and metrics are sent over OTLP/HTTP, such as `http://127.0.0.1:4318`."),
@@ -228,7 +228,7 @@ pub struct Config {
     pub kafka: Option<Kafka>,
     /// Where telemetry goes; none: nowhere.
     pub otlp: Option<String>,
-    /// The registry that `kenh doctor` compares with the built-in one; none: there is only that.
+    /// The registry that `kenh apply` and `kenh doctor` hold to the built-in one; none: there is only that.
     pub registry: Option<Registry>,
 }
 

@@ -1,9 +1,9 @@
 //! The client of a schema registry: of ours, or of any other that speaks Confluent's REST API.
 //!
-//! It asks for schemas by id and for the latest of a subject. It registers nothing (releasing a schema is a review), keeps
-//! nothing (a schema's text never changes under its id: who asks often keeps it), and speaks plain HTTP only, to a
-//! registry on loopback or behind a proxy that ends TLS. It blocks: call it from a thread of its own, never from an async
-//! task.
+//! It asks for schemas by id and for the latest of a subject, and registers what was released under the id that it has
+//! already (another's import mode; releasing is no matter of a registry). It keeps nothing (a schema's text never changes
+//! under its id: who asks often keeps it), and speaks plain HTTP only, to a registry on loopback or behind a proxy that
+//! ends TLS. It blocks: call it from a thread of its own, never from an async task.
 //!
 //! Source: Confluent's documentation, "Schema Registry API Reference".
 
@@ -11,9 +11,13 @@ use std::fmt;
 use std::time::Duration;
 
 use kenh_domain::wire::SchemaId;
-use schema_registry_converter::blocking::schema_registry::{SrSettings, get_schema_by_id, get_schema_by_subject};
+use schema_registry_converter::blocking::schema_registry::{
+    SrSettings, get_schema_by_id, get_schema_by_subject, perform_sr_call,
+};
 use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{RawError, RegisteredSchema, SchemaType, SubjectNameStrategy};
+use schema_registry_converter::schema_registry_common::{
+    RawError, RegisteredSchema, SchemaType, SrCall, SubjectNameStrategy,
+};
 
 /// The user name beside a token; the registry looks at the token alone.
 const USER: &str = "kenh";
@@ -21,6 +25,8 @@ const USER: &str = "kenh";
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest subject: a topic's name, which Kafka bounds to 249 bytes, and a suffix.
 const MAX_SUBJECT_BYTES: usize = 256;
+/// Confluent's error code for an id that is given to a subject which takes none: it is not in import mode.
+const OPERATION_NOT_PERMITTED: u32 = 42_205;
 
 /// A client of one registry. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +53,8 @@ pub enum Asked {
     Schema(SchemaId),
     /// The latest schema of a subject.
     Latest(String),
+    /// To take a schema under its id as a version of a subject.
+    Register(SchemaId, String),
 }
 
 impl fmt::Display for Asked {
@@ -54,6 +62,7 @@ impl fmt::Display for Asked {
         match self {
             Self::Schema(id) => write!(f, "schema {id}"),
             Self::Latest(subject) => write!(f, "the latest schema of subject {subject}"),
+            Self::Register(id, subject) => write!(f, "schema {id} as a version of subject {subject}"),
         }
     }
 }
@@ -84,6 +93,12 @@ pub enum RegistryError {
     /// It is not an Avro schema.
     #[error("{asked} is not an Avro schema")]
     NotAvro {
+        /// What was asked for.
+        asked: Asked,
+    },
+    /// It gives ids itself: the subject is not in import mode.
+    #[error("the registry does not take {asked}: the subject is not in import mode")]
+    NotImporting {
         /// What was asked for.
         asked: Asked,
     },
@@ -160,14 +175,36 @@ impl RegistryClient {
     /// # Errors
     /// [`RegistryError`].
     pub fn latest(&self, subject: &str) -> Result<Registered, RegistryError> {
-        let odd = |c: char| c.is_whitespace() || c.is_control() || "?#%\\".contains(c);
-        if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains(odd) {
-            return Err(RegistryError::Subject(subject.chars().take(MAX_SUBJECT_BYTES).collect()));
-        }
+        check(subject)?;
         // Of the library's strategies the one that takes a subject as it is.
         let strategy = SubjectNameStrategy::RecordNameStrategy(subject.to_string());
         answer(Asked::Latest(subject.to_string()), get_schema_by_subject(&self.settings, &strategy))
     }
+
+    /// Asks the registry to take `schema` under `id` as `version` of `subject`, and gives the id that it has there: **it
+    /// may be another one**, since not every registry minds the id that it is given. Saying it twice changes nothing.
+    ///
+    /// # Errors
+    /// [`RegistryError`]; [`RegistryError::NotImporting`] when the registry insists on ids of its own.
+    pub fn register(&self, subject: &str, version: u32, id: SchemaId, schema: &str) -> Result<SchemaId, RegistryError> {
+        check(subject)?;
+        let asked = Asked::Register(id, subject.to_string());
+        let body = serde_json::json!({ "schema": schema, "schemaType": "AVRO", "id": id.0, "version": version });
+        let found = perform_sr_call(&self.settings, SrCall::PostNew(subject, &body.to_string()))
+            .map_err(|source| explain(asked.clone(), source))?;
+        found.id.map(SchemaId).ok_or_else(|| RegistryError::Failed {
+            asked,
+            source: SRCError::non_retryable_without_cause("its answer has no id"),
+        })
+    }
+}
+
+fn check(subject: &str) -> Result<(), RegistryError> {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "?#%\\".contains(c);
+    if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains(odd) {
+        return Err(RegistryError::Subject(subject.chars().take(MAX_SUBJECT_BYTES).collect()));
+    }
+    Ok(())
 }
 
 fn answer(asked: Asked, answer: Result<RegisteredSchema, SRCError>) -> Result<Registered, RegistryError> {
@@ -186,6 +223,9 @@ fn explain(asked: Asked, source: SRCError) -> RegistryError {
         .and_then(|cause| cause.downcast_ref::<RawError>())
         .map(|raw| raw.error_code)
         .unwrap_or_default();
+    if code == OPERATION_NOT_PERMITTED {
+        return RegistryError::NotImporting { asked };
+    }
     // The library keeps the HTTP status in its text alone; Confluent's codes are a status, or one with two digits more.
     let status = source.error.split("status ").nth(1).and_then(|text| text.get(..3)?.parse().ok());
     match status.unwrap_or(if code >= 1000 { code / 100 } else { code }) {

@@ -1,13 +1,14 @@
 //! `kenh apply PATH… [--plan]`: what declared state would change, and making it so.
 //!
 //! Nothing is changed while anything is wrong: every problem is listed with file, line and hint, and the exit code is 3.
+//! Where kenh.yaml names a registry beside ours, what is released is then registered there ([`elsewhere`]).
 
 use kenh_domain::control::ControlSet;
 use kenh_governance::plan::{Action, Change};
 use kenh_governance::{Applied, Plan, Problem};
 use serde_json::json;
 
-use super::Failure;
+use super::{Failure, elsewhere};
 use crate::cli::{Apply, Output};
 use crate::config::Config;
 use crate::node::Node;
@@ -25,23 +26,33 @@ pub fn run(apply: &Apply, config: &Config, output: Output) -> Result<(), Failure
         None => (ControlSet::default(), Vec::new()),
     };
     let plan = kenh_governance::plan(&declared, &set, &topics, now).map_err(|problems| refused(&problems, output))?;
-    let applied = if apply.plan || plan.is_empty() {
-        None
+    let (applied, log) = if apply.plan || plan.is_empty() {
+        (None, existing)
     } else {
         let log = match existing {
             Some(log) => log,
             None => Node::reach(config)?.log(),
         };
-        Some(kenh_governance::apply(&*log, &plan, now)?)
+        (Some(kenh_governance::apply(&*log, &plan, now)?), Some(log))
+    };
+    let elsewhere = match (&config.registry, log) {
+        (Some(to), Some(log)) if !apply.plan => Some(elsewhere::register(to, &kenh_governance::load(&*log)?)),
+        _ => None,
     };
     if output == Output::Json {
         output::json(&json!({
             "changes": plan.changes,
             "applied": applied.map(|a| json!({ "events": a.events, "topics": a.topics, "position": a.position })),
+            "registeredElsewhere": elsewhere.as_ref().and_then(|registered| registered.as_ref().ok()),
         }));
     } else {
         show(&plan, applied.as_ref(), apply.plan);
+        if let Some(Ok(versions)) = &elsewhere {
+            output::line(format_args!("the other registry: {versions} versions of subjects registered"));
+        }
     }
+    // What was applied stays so, and was said.
+    elsewhere.transpose()?;
     Ok(())
 }
 

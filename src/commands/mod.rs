@@ -4,6 +4,7 @@ pub mod apply;
 pub mod dead_letter;
 pub mod demo;
 pub mod doctor;
+pub mod elsewhere;
 pub mod new_dataset;
 pub mod produce;
 pub mod show;
