@@ -112,6 +112,23 @@ fn what_may_pass_is_told_from_what_does_not() {
 }
 
 #[test]
+fn a_schema_is_registered_under_its_id_and_the_answer_is_given_as_it_is() {
+    let closed = r#"{"error_code":42205,"message":"Subject x is not in import mode"}"#;
+    let (url, requests) = serve(&[(200, r#"{"id":7}"#), (200, r#"{"id":1}"#), (422, closed), (200, "{}")]);
+    let register = || client(&url).register("x", 2, SchemaId(7), "\"string\"");
+    assert_eq!(register().unwrap(), SchemaId(7));
+    assert_eq!(requests.recv().unwrap().0, "/subjects/x/versions");
+    // One that gives ids itself.
+    assert_eq!(register().unwrap(), SchemaId(1));
+    let error = register().unwrap_err();
+    let asked = Asked::Register(SchemaId(7), "x".into());
+    assert!(matches!(&error, RegistryError::NotImporting { asked: a } if *a == asked), "{error:?}");
+    assert!(!error.may_pass());
+    assert!(matches!(register(), Err(RegistryError::Failed { .. })));
+    assert!(matches!(client(&url).register("a b", 1, SchemaId(7), ""), Err(RegistryError::Subject(_))));
+}
+
+#[test]
 fn an_address_or_subject_that_cannot_be_is_refused_before_anything_is_sent() {
     for url in
         ["", "localhost:8081", "https://localhost", "http://", "http://u:bi-mat@host", "http://a b", "http://a?b"]
