@@ -4,7 +4,7 @@ use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use kenh_broker::embedded::{EmbeddedLog, Fsync, Options};
 use kenh_consumers::store::ViewStore;
@@ -13,8 +13,14 @@ use kenh_consumers::store::sled::SledStore;
 use kenh_domain::log::Log;
 use kenh_testkit::MemoryLog;
 
+use crate::cluster;
+
 /// Where the clock starts, unless a log compares it with its own: 2025-10-09 in Việt Nam.
 pub const NOON: i64 = 1_760_000_000_000;
+
+/// How long a role waits for what a broker may have for it. An answer comes at once when there is something; this is how
+/// long it takes to find that there is nothing.
+const KAFKA_WAIT: Duration = Duration::from_millis(200);
 
 /// In what copies are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +96,23 @@ impl Ground {
             ..Self::on(Arc::new(log), StoreKind::Fjall, Box::new(dir))
         }
     }
+
+    /// A real Apache Kafka, empty and nobody else's until this is dropped; copies in sled.
+    pub fn kafka() -> Self {
+        let (turn, cluster) = cluster::take();
+        Self::on_kafka(Arc::new(cluster::connect(cluster.bootstrap())), StoreKind::Sled, Box::new(turn))
+    }
+
+    /// A Kafka as it is.
+    pub fn on_kafka(log: Arc<dyn Log>, store: StoreKind, keep: Box<dyn Any>) -> Self {
+        Self { starts_ms: now_ms(), wait: KAFKA_WAIT, maintains: false, ..Self::on(log, store, keep) }
+    }
+}
+
+/// The machine's clock, for a log that compares it with ours.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 /// The embedded log without waiting for the disk: a killed process loses nothing by it, and no test pulls a plug.

@@ -1,20 +1,22 @@
-//! kill -9 of the router (with control), and of the subscribers: child processes on an embedded log that end at a seeded
-//! step, or are killed at whatever they are doing; then others that go on. At the end every copy equals the model, nothing
-//! is twice, and a replay gives every view.
+//! kill -9 of the router (with control), and of the subscribers: child processes on an embedded log or a real Kafka that
+//! end at a seeded step, or are killed at whatever they are doing; then others that go on. At the end every copy equals
+//! the model, nothing is twice, and a replay gives every view.
 //!
-//! `KENH_SEEDS` runs more seeds than 30, `KENH_SEED` one of them.
+//! `KENH_SEEDS` runs so many seeds instead of [`USUAL`] on the embedded log and [`ON_KAFKA`] on Kafka, where a story takes
+//! fifty times as long; `KENH_SEED` runs one of them.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use kenh_broker::embedded::EmbeddedLog;
 use kenh_domain::log::Log;
-use kenh_router::Turn;
+use kenh_router::Turn as Turned;
+use kenh_testkit::kafka::Cluster;
 
+use crate::cluster::{self, Turn};
 use crate::fuse::{Fuse, FusedLog, FusedStore};
 use crate::ground::{Ground, StoreKind, options};
 use crate::roles::{Bus, Sent, sent};
@@ -22,6 +24,10 @@ use crate::world::{AGENCIES, ALL, Contract, FEW, Grant, HO_SO, OF_79, OF_79_AND_
 
 const CHILD: &str = "KENH_BUS_CHILD";
 const WAVES: u64 = 3;
+/// Seeds on the embedded log.
+const USUAL: u64 = 30;
+/// Seeds on Kafka.
+const ON_KAFKA: u64 = 5;
 /// Recipients whose copies are kept.
 const KEPT: [&str; 3] = ["H29", "G12", "G18"];
 /// A child that does not come to rest within this many turns of a role never will.
@@ -56,9 +62,9 @@ impl Drop for Said {
 }
 
 /// Runs a story for every seed; each says how many of its children died.
-fn seeds(story: impl Fn(u64) -> u64) {
+fn seeds(usual: u64, story: impl Fn(u64) -> u64) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = number("KENH_SEED").map_or(0..number("KENH_SEEDS").unwrap_or(30), |one| one..one + 1);
+    let seeds = number("KENH_SEED").map_or(0..number("KENH_SEEDS").unwrap_or(usual), |one| one..one + 1);
     let count = seeds.end - seeds.start;
     let mut died = 0;
     for seed in seeds {
@@ -79,13 +85,39 @@ enum End {
     Killed(u64),
 }
 
-/// Runs a child on the log in `home`. Whether it died.
-fn child(role: &str, home: &Path, bus: &Bus, store: StoreKind, end: End) -> bool {
+/// The log that parent and children stand on, in turns.
+enum Place {
+    /// In the story's directory.
+    Embedded,
+    /// A cluster, there for both.
+    Kafka { cluster: &'static Cluster, log: Arc<dyn Log>, _turn: Turn },
+}
+
+impl Place {
+    /// A Kafka with nothing on it.
+    fn kafka() -> Self {
+        let (turn, cluster) = cluster::take();
+        Self::Kafka { cluster, log: Arc::new(cluster::connect(cluster.bootstrap())), _turn: turn }
+    }
+
+    fn ground(&self, home: &Path, store: StoreKind) -> Ground {
+        match self {
+            Self::Embedded => embedded(home, store),
+            Self::Kafka { log, .. } => Ground::on_kafka(log.clone(), store, Box::new(())),
+        }
+    }
+}
+
+/// Runs a child on the log of a place. Whether it died.
+fn child(role: &str, place: &Place, home: &Path, bus: &Bus, store: StoreKind, end: End) -> bool {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "kill::child_process", "--ignored", "--nocapture"]);
     command.env(CHILD, role).env("KENH_BUS_HOME", home).env("KENH_BUS_NOW", bus.now_ms().to_string());
     command.env("KENH_BUS_STORE", if store == StoreKind::Sled { "sled" } else { "fjall" });
     command.env("KENH_BUS_BATCH", bus.batch.to_string());
+    if let Place::Kafka { cluster, .. } = place {
+        command.env("KENH_BUS_KAFKA", cluster.bootstrap());
+    }
     if let End::Step(steps) = end {
         command.env("KENH_BUS_FUSE", steps.to_string());
     }
@@ -123,7 +155,11 @@ fn child_process() {
     let home = Path::new(&var("KENH_BUS_HOME")).to_owned();
     let store = if var("KENH_BUS_STORE") == "sled" { StoreKind::Sled } else { StoreKind::Fjall };
     let fuse = std::env::var("KENH_BUS_FUSE").ok().map(|steps| Fuse::new(steps.parse().unwrap()));
-    let mut ground = embedded(&home, store);
+    let mut ground = match std::env::var("KENH_BUS_KAFKA") {
+        Ok(bootstrap) => Ground::on_kafka(Arc::new(cluster::connect(&bootstrap)), store, Box::new(())),
+        Err(_) => embedded(&home, store),
+    };
+    let wait = ground.wait;
     if let (Some(fuse), "router") = (&fuse, role.as_str()) {
         let inner: Arc<dyn Log> = ground.log.clone();
         ground.log = Arc::new(FusedLog { inner, fuse: fuse.clone() });
@@ -140,10 +176,10 @@ fn child_process() {
     };
     if role == "router" {
         for _ in 0..MAX_TURNS {
-            let turn = bus.turn_router(Duration::ZERO);
+            let turn = bus.turn_router(wait);
             say();
             let controlled = bus.turn_control();
-            if turn == Turn::Idle && !controlled && bus.unrest().is_none() {
+            if turn == Turned::Idle && !controlled && bus.unrest().is_none() {
                 return;
             }
             bus.tick(300);
@@ -159,7 +195,7 @@ fn child_process() {
     for _ in 0..MAX_TURNS {
         let mut busy = false;
         for name in KEPT {
-            busy |= bus.turn_keeper(name);
+            busy |= bus.wait_keeper(name, wait);
             say();
         }
         if !busy {
@@ -228,20 +264,20 @@ fn finish(bus: &mut Bus) {
     bus.check();
 }
 
-fn start(home: &Path, store: StoreKind, dice: &mut Dice) -> Bus {
+fn start(place: &Place, home: &Path, store: StoreKind, dice: &mut Dice) -> Bus {
     let contract = Contract { partitions: 2, providers: &["G01", "G02"], ..Contract::default() };
-    let mut bus = Bus::sample(embedded(home, store), &contract);
+    let mut bus = Bus::sample(place.ground(home, store), &contract);
     bus.batch = usize::try_from(1 + dice.below(9)).unwrap();
     bus.home = home.to_owned();
     bus
 }
 
-#[test]
-fn the_router_is_killed_between_any_two_steps() {
-    seeds(|seed| {
+fn the_router_is_killed(usual: u64, place: fn() -> Place) {
+    seeds(usual, |seed| {
         let mut dice = Dice(seed);
         let home = tempfile::tempdir().unwrap();
-        let mut bus = start(home.path(), StoreKind::Fjall, &mut dice);
+        let place = place();
+        let mut bus = start(&place, home.path(), StoreKind::Fjall, &mut dice);
         let mut died = 0;
         for number in 0..WAVES {
             if dice.below(2) == 0 {
@@ -254,25 +290,26 @@ fn the_router_is_killed_between_any_two_steps() {
             for _ in 0..1 + dice.below(3) {
                 bus.stand_on(Ground::memory());
                 let end = death(&mut dice, 60, 30);
-                died += u64::from(child("router", home.path(), &bus, StoreKind::Fjall, end));
-                bus.stand_on(embedded(home.path(), StoreKind::Fjall));
+                died += u64::from(child("router", &place, home.path(), &bus, StoreKind::Fjall, end));
+                bus.stand_on(place.ground(home.path(), StoreKind::Fjall));
                 bus.tick(60_000);
             }
         }
         bus.stand_on(Ground::memory());
-        child("router", home.path(), &bus, StoreKind::Fjall, End::Rest);
+        child("router", &place, home.path(), &bus, StoreKind::Fjall, End::Rest);
         bus.tick(60_000);
-        bus.stand_on(embedded(home.path(), StoreKind::Fjall));
+        bus.stand_on(place.ground(home.path(), StoreKind::Fjall));
         finish(&mut bus);
         died
     });
 }
 
-fn subscribers_are_killed(store: StoreKind) {
-    seeds(|seed| {
+fn subscribers_are_killed(usual: u64, place: fn() -> Place, store: StoreKind) {
+    seeds(usual, |seed| {
         let mut dice = Dice(seed);
         let home = tempfile::tempdir().unwrap();
-        let mut bus = start(home.path(), store, &mut dice);
+        let place = place();
+        let mut bus = start(&place, home.path(), store, &mut dice);
         let mut died = 0;
         for number in 0..WAVES {
             wave(&mut bus, &mut dice);
@@ -281,8 +318,8 @@ fn subscribers_are_killed(store: StoreKind) {
             for _ in 0..1 + dice.below(2) {
                 bus.stand_on(Ground::memory());
                 let end = death(&mut dice, 24, 12);
-                died += u64::from(child("subscriber", home.path(), &bus, store, end));
-                bus.stand_on(embedded(home.path(), store));
+                died += u64::from(child("subscriber", &place, home.path(), &bus, store, end));
+                bus.stand_on(place.ground(home.path(), store));
                 bus.tick(60_000);
             }
             wave(&mut bus, &mut dice);
@@ -294,11 +331,26 @@ fn subscribers_are_killed(store: StoreKind) {
 }
 
 #[test]
+fn the_router_is_killed_between_any_two_steps() {
+    the_router_is_killed(USUAL, || Place::Embedded);
+}
+
+#[test]
+fn the_router_is_killed_between_any_two_steps_on_kafka() {
+    the_router_is_killed(ON_KAFKA, Place::kafka);
+}
+
+#[test]
 fn subscribers_into_sled_are_killed_between_any_two_steps() {
-    subscribers_are_killed(StoreKind::Sled);
+    subscribers_are_killed(USUAL, || Place::Embedded, StoreKind::Sled);
 }
 
 #[test]
 fn subscribers_into_fjall_are_killed_between_any_two_steps() {
-    subscribers_are_killed(StoreKind::Fjall);
+    subscribers_are_killed(USUAL, || Place::Embedded, StoreKind::Fjall);
+}
+
+#[test]
+fn subscribers_are_killed_between_any_two_steps_on_kafka() {
+    subscribers_are_killed(ON_KAFKA, Place::kafka, StoreKind::Sled);
 }

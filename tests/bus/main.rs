@@ -6,7 +6,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`ground`] | the logs that scenarios run on |
+//! | [`ground`], [`cluster`] | the logs that scenarios run on: memory, a directory, a real Kafka |
 //! | [`world`] | declared state as a user writes it, and its sample dataset |
 //! | [`roles`] | the bus: roles turned step by step under a clock that stands still until it is told |
 //! | [`oracle`], [`check`] | the model, and holding the bus to it |
@@ -22,19 +22,30 @@
     reason = "helpers of tests say what they expect as the tests themselves do"
 )]
 
-/// Makes a test of each scenario on each log.
-macro_rules! on_every_log {
-    ($($(#[$meta:meta])* $name:ident),+ $(,)?) => {
+/// Makes a test of each scenario on each log of ours: in memory, and in a directory.
+macro_rules! on_own_logs {
+    ($($name:ident),+ $(,)?) => {
         mod memory {
-            $(#[test] $(#[$meta])* fn $name() { super::$name(&crate::ground::Ground::memory); })+
+            $(#[test] fn $name() { super::$name(&crate::ground::Ground::memory); })+
         }
         mod embedded {
-            $(#[test] $(#[$meta])* fn $name() { super::$name(&crate::ground::Ground::embedded); })+
+            $(#[test] fn $name() { super::$name(&crate::ground::Ground::embedded); })+
+        }
+    };
+}
+
+/// Makes a test of each scenario on each log.
+macro_rules! on_every_log {
+    ($($name:ident),+ $(,)?) => {
+        on_own_logs!($($name),+);
+        mod kafka {
+            $(#[test] fn $name() { super::$name(&crate::ground::Ground::kafka); })+
         }
     };
 }
 
 mod check;
+mod cluster;
 mod fuse;
 mod ground;
 mod kill;

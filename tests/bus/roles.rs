@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kenh_consumers::copy::Copy;
@@ -21,7 +21,7 @@ use kenh_domain::schema::Schema;
 use kenh_domain::secret::Secret;
 use kenh_domain::topic::Topic;
 use kenh_governance::Control;
-use kenh_producers::{Checker, Defaults, Format, Patience, Submission, Target, open};
+use kenh_producers::{Checker, Defaults, Format, Patience, Submission, SubmitError, Target, open};
 use kenh_router::{Config, Router, Turn};
 use kenh_testkit::PATIENCE;
 use serde_json::{Value, json};
@@ -335,8 +335,23 @@ impl Bus {
 
     /// One turn of an agency's subscriber. Whether it did something.
     pub fn turn_keeper(&mut self, name: &str) -> bool {
+        self.wait_keeper(name, Duration::ZERO)
+    }
+
+    /// The same, which waits for something to come.
+    pub fn wait_keeper(&mut self, name: &str, wait: Duration) -> bool {
         let Some((subscriber, _)) = &mut self.keepers.get_mut(name).unwrap().running else { return false };
-        subscriber.turn(Duration::ZERO).is_ok_and(|turn| !turn.is_idle())
+        subscriber.turn(wait).is_ok_and(|turn| !turn.is_idle())
+    }
+
+    /// What the subscriber of an agency says of itself.
+    pub fn stats(&self, name: &str) -> Arc<Mutex<subscriber::Stats>> {
+        self.keepers[name].running.as_ref().unwrap().0.stats()
+    }
+
+    /// The subscriber of an agency, for a thread of its own. When that is over the agency can be kept again.
+    pub fn lend(&mut self, name: &str) -> Subscriber {
+        self.keepers.get_mut(name).unwrap().running.take().unwrap().0
     }
 
     /// Turns every role until none has anything to do, or waits. Whether one did something.
@@ -377,7 +392,8 @@ impl Bus {
             self.tick(1_000);
             let busy = self.round(wait);
             let missing = if busy { None } else { self.unrest() };
-            if !busy && missing.is_none() {
+            // Where something may be on its way, a round that waited says that nothing is.
+            if !busy && missing.is_none() && wait == self.ground.wait {
                 return;
             }
             assert!(
@@ -447,7 +463,18 @@ impl Bus {
 
 /// Submits changes of one provider, checked as `kenh produce` checks them.
 pub fn submit(log: &dyn Log, contract: &Document, changes: &[Sent], name: &str, now_ms: i64) {
-    let Some(first) = changes.first() else { return };
+    try_submit(log, contract, changes, name, now_ms).unwrap();
+}
+
+/// The same, on a log that may be gone.
+pub fn try_submit(
+    log: &dyn Log,
+    contract: &Document,
+    changes: &[Sent],
+    name: &str,
+    now_ms: i64,
+) -> Result<(), SubmitError> {
+    let Some(first) = changes.first() else { return Ok(()) };
     let mut contract = contract.clone();
     // Software of an earlier contract version knows neither later schemas nor rules for what they added.
     contract.schemas.retain(|v| v.version <= first.schema);
@@ -462,12 +489,12 @@ pub fn submit(log: &dyn Log, contract: &Document, changes: &[Sent], name: &str, 
     let principal = Principal::new(&system(first.provider)).unwrap();
     let target = Target::of(&contract, provider, principal, name.into()).unwrap();
     let clock = || now_ms;
-    let mut submission = Submission::open(log, &clock, target, Patience::default()).unwrap();
+    let mut submission = Submission::open(log, &clock, target, Patience::default())?;
     while let Some(item) = items.next().unwrap() {
         let change = item.change.unwrap_or_else(|e| panic!("change {}: {e:?}", item.number));
         let ready = checker.check(name, item.number, &change, now_ms);
         let ready = ready.unwrap_or_else(|e| panic!("change {}: {e:?}", item.number));
-        submission.push_value(item.number, ready.partition, &ready.key, ready.value, &mut |_| ()).unwrap();
+        submission.push_value(item.number, ready.partition, &ready.key, ready.value, &mut |_| ())?;
     }
-    submission.finish(&mut |_| ()).unwrap();
+    submission.finish(&mut |_| ())
 }

@@ -1,4 +1,5 @@
-//! A disk without room: the bus waits, says so, and loses nothing.
+//! A disk without room: the bus waits, says so, and loses nothing. On the logs of ours: Kafka's node ends itself when its
+//! disk is full, and what the bus does then is in `broker_gone`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::ground::Ground;
 use crate::roles::{Bus, Sent, agency, dataset, sent};
 use crate::world::{ALL, Contract, HO_SO, grant, record, system};
 
-on_every_log!(a_full_log_is_waited_for_and_nothing_is_lost, a_full_log_is_tried_again_with_backoff);
+on_own_logs!(a_full_log_is_waited_for_and_nothing_is_lost, a_full_log_is_tried_again_with_backoff);
 
 fn wave(from: u64) -> Vec<Sent> {
     let of = |n: u64| {
@@ -32,7 +33,7 @@ fn a_full_log_is_waited_for_and_nothing_is_lost(ground: &dyn Fn() -> Ground) {
     // Half way through, there is no room any more.
     bus.turn_router(bus.ground.wait);
     bus.turn_router(bus.ground.wait);
-    let Some(fill) = bus.ground.fill.take() else { return };
+    let fill = bus.ground.fill.take().unwrap();
     let written = |bus: &Bus| records(bus.log(), &Topic::Data(dataset(HO_SO))).len();
     let before = written(&bus);
     fill(true);
@@ -71,7 +72,7 @@ fn a_full_log_is_tried_again_with_backoff(ground: &dyn Fn() -> Ground) {
     bus.settle();
     bus.send(&wave(0));
     bus.crash_router();
-    let Some(fill) = bus.ground.fill.take() else { return };
+    let fill = bus.ground.fill.take().unwrap();
     let mut config = bus.router_config();
     config.backoff = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(20) };
     let mut router = Router::open(config).unwrap();

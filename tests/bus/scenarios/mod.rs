@@ -1,5 +1,6 @@
 //! What the bus promises, one function for each promise, whatever the log.
 
+mod broker_gone;
 mod changes;
 mod copies;
 mod full;
