@@ -35,9 +35,15 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
         "postgres.url",
         "KENH_POSTGRES",
         "",
-        "`postgresql://user@host:port/database`: where the store `postgres` keeps its tables. On this machine; no password in it.",
+        "`postgresql://user@host:port/database`: where the store `postgres` keeps its tables. No password in it. Beyond this machine TLS is a must.",
     ),
     ("postgres.password", "KENH_POSTGRES_PASSWORD", "", "Its user's password, as `file:PATH` or `env:NAME`."),
+    (
+        "postgres.authorities",
+        "KENH_POSTGRES_AUTHORITIES",
+        "those of the machine",
+        "File (PEM) with the authorities of which one must have vouched for the server's certificate.",
+    ),
     (
         "kafka.bootstrap",
         "KENH_KAFKA",
@@ -150,6 +156,7 @@ struct WrittenCopy {
 struct WrittenPostgres {
     url: Option<String>,
     password: Option<String>,
+    authorities: Option<PathBuf>,
 }
 
 /// A Kafka cluster that holds the log.
@@ -271,7 +278,7 @@ pub enum ConfigError {
         problem: String,
     },
     /// A database that is no database, or may not be used.
-    #[error("postgres.url: {0}")]
+    #[error("postgres: {0}")]
     Postgres(StoreError),
     /// Copies in PostgreSQL, and nobody says where that is.
     #[error(
@@ -304,8 +311,9 @@ impl Config {
             None => File::default(),
             Some((file, Err(source))) => return Err(ConfigError::Read { file: file.into(), source }),
             Some((_, Ok(text))) if text.trim().is_empty() => File::default(),
+            // Its place, and not the lines around it: somebody may have written a secret there.
             Some((file, Ok(text))) => serde_saphyr::from_str(&text)
-                .map_err(|e| ConfigError::Parse { file: file.into(), message: e.to_string() })?,
+                .map_err(|e| ConfigError::Parse { file: file.into(), message: e.without_snippet().to_string() })?,
         };
         let variable = |name: &'static str| get(name).filter(|v| !v.is_empty()).map(|v| (name, v));
         let listen = match variable("KENH_LISTEN") {
@@ -361,7 +369,10 @@ impl Config {
             Some(url) => {
                 let password_from = variable("KENH_POSTGRES_PASSWORD").map(|(_, v)| v).or(written.password);
                 let password = password_from.as_deref().map(|from| resolve("postgres.password", from, &get));
-                let server = Server::new(&url, password.transpose()?.as_deref()).map_err(ConfigError::Postgres)?;
+                let named = variable("KENH_POSTGRES_AUTHORITIES").map(|(_, v)| v.into());
+                let authorities: Option<PathBuf> = named.or(written.authorities);
+                let server = Server::new(&url, password.transpose()?.as_deref(), authorities.as_deref());
+                let server = server.map_err(ConfigError::Postgres)?;
                 Some(Arc::new(Postgres { server, url, password_from }))
             }
         };
@@ -474,8 +485,15 @@ mod tests {
         for (wrong, why) in [
             (format!("  url: {url}\n  password: hunter2\n"), "postgres.password: a secret is named by reference only"),
             (format!("  url: {url}\n  password: env:MISSING\n"), "postgres.password: the variable MISSING is not set"),
-            ("  url: postgresql://kenh:hunter2@127.0.0.1/kenh\n".into(), "postgres.url: the URL of PostgreSQL holds"),
-            ("  url: postgresql://kenh@db.example/hunter2\n".into(), "postgres.url: PostgreSQL is on another machine"),
+            ("  url: postgresql://kenh:hunter2@127.0.0.1/kenh\n".into(), "postgres: the URL of PostgreSQL holds"),
+            (
+                "  url: postgresql://kenh@db.example/hunter2?sslmode=disable\n".into(),
+                "postgres: PostgreSQL is on another machine",
+            ),
+            (
+                "  url: postgresql://kenh@db.example/k\n  authorities: nowhere.pem\n".into(),
+                "nowhere.pem: cannot be read",
+            ),
             (format!("  url: {url}\n  passwort: hunter2\n"), "passwort"),
         ] {
             let error = load(&format!("{yaml}postgres:\n{wrong}"), |_| None).unwrap_err().to_string();

@@ -267,7 +267,10 @@ fn a_wrong_server_is_refused_with_what_to_do_and_without_a_password() {
     with(&url, "bi-mat-sai").exits(2).complains("postgres.password").complains("file:PATH or env:NAME");
     with(&url, "file:nowhere").exits(2).complains("nowhere cannot be read");
     with(&url.replace("kenh@", "kenh:bi-mat@"), "env:WRONG").exits(2).complains("holds a password");
-    with(&url.replace("127.0.0.1", "10.0.0.1"), "env:WRONG").exits(2).complains("not encrypted yet");
+    let plain = url.replace("127.0.0.1", "10.0.0.1") + "?sslmode=disable";
+    with(&plain, "env:WRONG").exits(2).complains("not spoken to without TLS");
+    // A server that knows no TLS is not spoken to without, where it is asked for.
+    with(&(url.clone() + "?sslmode=require"), "env:WRONG").exits(1).complains("does not support TLS");
     with("bi-mat", "env:WRONG").exits(2).complains("postgresql://user@host:port/database");
     with(&url, "env:WRONG").exits(1).complains("28P01");
     with(&url.replace("/sai", "/khong_co"), "file:password").exits(1).complains("3D000").complains("khong_co");

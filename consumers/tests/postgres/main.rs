@@ -27,3 +27,5 @@ mod stores;
 #[allow(dead_code, reason = "shared with the tests of the subscriber")]
 #[path = "../it/support.rs"]
 mod support;
+#[cfg(test)]
+mod tls;

@@ -3,13 +3,19 @@
 //! What PostgreSQL says of a failure may hold row values (the detail of a violated constraint, the line of a `COPY`):
 //! [`Failure`] keeps its code, and its words only where they are about the server (invariant 7).
 
+use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kenh_domain::names::Agency;
-use postgres::config::Host;
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslConnector, SslMethod, SslVersion};
+use openssl::x509::X509;
+use openssl::x509::store::X509StoreBuilder;
+use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
+use postgres_openssl::MakeTlsConnector;
 use sha2::{Digest as _, Sha256};
 
 use super::super::StoreError;
@@ -33,17 +39,23 @@ const OLDEST: i32 = 130_000;
 
 /// A database of a server, and the password by itself. `Debug` shows nothing of either.
 #[derive(Clone)]
-pub struct Server(Config);
+pub struct Server {
+    config: Config,
+    /// None on this machine, unless the URL asks for it: its servers show certificates that nobody has vouched for.
+    tls: Option<MakeTlsConnector>,
+}
 
 impl Server {
     /// The database that `url` names (`postgresql://user@host:port/database`).
     ///
-    /// The connection is not encrypted yet, so that only this machine's own servers are taken: a loopback address, or a
-    /// directory with a socket.
+    /// A server on another machine is spoken to over TLS 1.2 or newer, and only if its certificate is for the host that the
+    /// URL names. The file `authorities` (PEM) holds whom to believe; where there is none, whoever this machine believes.
+    /// On this machine (a loopback address, or a directory with a socket) `sslmode=require` asks for the same.
     ///
     /// # Errors
-    /// `Refused`: no such URL, one with a password in it, or a server elsewhere.
-    pub fn new(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+    /// `Refused`: no such URL, one with a password in it, one that would do without TLS beyond this machine, or a file
+    /// without certificates.
+    pub fn new(url: &str, password: Option<&str>, authorities: Option<&Path>) -> Result<Self, StoreError> {
         let refused = |text: &str| Err(StoreError::Refused(text.to_owned()));
         let form = "the URL of PostgreSQL is not valid: postgresql://user@host:port/database is its form";
         if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
@@ -54,22 +66,30 @@ impl Server {
         if config.get_password().is_some() {
             return refused("the URL of PostgreSQL holds a password: take it out, and name a file that holds it");
         }
-        let local = |host: &Host| match host {
-            Host::Tcp(name) => name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-            Host::Unix(_) => true,
-        };
-        let addresses = config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback);
-        if config.get_hosts().is_empty() || !config.get_hosts().iter().all(local) || !addresses {
+        if config.get_hosts().is_empty() {
+            return refused(form);
+        }
+        let here = is_here(&config);
+        if !here && config.get_ssl_mode() == SslMode::Disable {
             return refused(
-                "PostgreSQL is on another machine, and connections are not encrypted yet: \
-                 use one on this machine (127.0.0.1, or a tunnel that ends there)",
+                "PostgreSQL is on another machine, which is not spoken to without TLS: take out sslmode=disable",
             );
         }
+        let encrypted = !here || config.get_ssl_mode() == SslMode::Require;
+        config.ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
+        let tls = if encrypted { Some(connector(authorities)?) } else { None };
         if let Some(password) = password {
             config.password(password.trim_end_matches(['\n', '\r']));
         }
         config.application_name("kenh").connect_timeout(CONNECT).tcp_user_timeout(UNACKNOWLEDGED);
-        Ok(Self(config))
+        Ok(Self { config, tls })
+    }
+
+    fn connect(&self) -> Result<Client, postgres::Error> {
+        match &self.tls {
+            None => self.config.connect(NoTls),
+            Some(tls) => self.config.connect(tls.clone()),
+        }
     }
 }
 
@@ -79,10 +99,39 @@ impl std::fmt::Debug for Server {
     }
 }
 
+/// Whether nothing of it leaves this machine.
+fn is_here(config: &Config) -> bool {
+    let local = |host: &Host| match host {
+        Host::Tcp(name) => name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        Host::Unix(_) => true,
+    };
+    config.get_hosts().iter().all(local) && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
+}
+
+fn connector(authorities: Option<&Path>) -> Result<MakeTlsConnector, StoreError> {
+    let unusable = |e: ErrorStack| StoreError::Storage { doing: "use TLS", source: e.into() };
+    let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(unusable)?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(unusable)?;
+    if let Some(file) = authorities {
+        let wrong = |why: String| StoreError::Refused(format!("{}: {why}", file.display()));
+        let text = std::fs::read(file).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        let found = X509::stack_from_pem(&text).unwrap_or_default();
+        if found.is_empty() {
+            return Err(wrong("holds no certificate in PEM".into()));
+        }
+        let mut believed = X509StoreBuilder::new().map_err(unusable)?;
+        for authority in found {
+            believed.add_cert(authority).map_err(unusable)?;
+        }
+        builder.set_cert_store(believed.build());
+    }
+    Ok(MakeTlsConnector::new(builder.build()))
+}
+
 /// Where the tables are, and how to get there. `Debug` shows no password.
 #[derive(Clone)]
 pub struct Options {
-    config: Config,
+    server: Server,
     /// The schema in which the agency finds its tables.
     pub(super) schema: String,
     /// Ours alone.
@@ -95,15 +144,15 @@ impl Options {
     pub fn on(server: &Server, agency: &Agency) -> Self {
         let schema = names::schema_of(agency);
         let internal = names::internal(&schema);
-        Self { config: server.0.clone(), schema, internal }
+        Self { server: server.clone(), schema, internal }
     }
 
-    /// The same, from the parts of [`Server::new`].
+    /// The same, from the parts of [`Server::new`]; whom this machine believes is believed.
     ///
     /// # Errors
     /// Those of [`Server::new`].
     pub fn new(agency: &Agency, url: &str, password: Option<&str>) -> Result<Self, StoreError> {
-        Ok(Self::on(&Server::new(url, password)?, agency))
+        Ok(Self::on(&Server::new(url, password, None)?, agency))
     }
 
     /// Shows the tables in another schema.
@@ -129,7 +178,7 @@ impl Options {
     }
 
     pub(super) fn connect(&self) -> Result<Client, Failure> {
-        let mut client = self.config.connect(NoTls)?;
+        let mut client = self.server.connect().map_err(Failure::of_connecting)?;
         // Whatever the server, the database or the role has as defaults.
         client.batch_execute(&format!(
             "SET synchronous_commit = on; SET client_min_messages = warning; SET search_path = pg_catalog, pg_temp; \
@@ -178,17 +227,27 @@ impl std::fmt::Debug for Options {
 #[error("{0}")]
 pub(super) struct Failure(String);
 
+impl Failure {
+    /// Nothing was asked yet, so that the causes tell of no row.
+    fn of_connecting(error: postgres::Error) -> Self {
+        if error.as_db_error().is_some() {
+            return error.into();
+        }
+        let mut text = format!("PostgreSQL: {error}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(next) = cause {
+            text = format!("{text}: {next}");
+            cause = next.source();
+        }
+        Self(format!("{text}; start it, or mend its URL"))
+    }
+}
+
 impl From<postgres::Error> for Failure {
     fn from(error: postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
             // Of the connection itself.
-            let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-            let (cause, hint) = match cause {
-                Some(cause) if error.is_closed() => (format!(": {cause}"), ""),
-                Some(cause) => (format!(": {cause}"), "; start it, or mend its URL"),
-                None => (String::new(), ""),
-            };
-            return Self(format!("PostgreSQL: {error}{cause}{hint}"));
+            return Self(format!("PostgreSQL: {error}"));
         };
         let code = db.code().code();
         // Connections, logins, names of databases, states of transactions, missing rights and objects, resources, limits,
@@ -354,14 +413,14 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_a_url_and_a_server_elsewhere_are_refused_without_repeating_them() {
+    fn a_password_in_a_url_is_refused_without_repeating_it() {
         for url in [
             "postgresql://kenh:hunter2@127.0.0.1/kenh",
             "postgresql://kenh@127.0.0.1:hunter2/kenh",
             "host=127.0.0.1 password=hunter2",
-            "postgresql://kenh@10.0.0.1/kenh?application_name=hunter2",
-            "postgresql://kenh@127.0.0.1,db.example/kenh",
-            "postgresql://kenh@localhost/kenh?hostaddr=10.0.0.1",
+            "postgresql://kenh@10.0.0.1/kenh?application_name=hunter2&sslmode=disable",
+            "postgresql://kenh@127.0.0.1,db.example/kenh?sslmode=disable",
+            "postgresql://kenh@localhost/kenh?hostaddr=10.0.0.1&sslmode=disable",
             "postgresql:///kenh",
         ] {
             let refused = options(url);
@@ -370,11 +429,30 @@ mod tests {
         }
         let taken = options("postgresql://kenh@127.0.0.1:5432/kenh").unwrap();
         assert!(!format!("{taken:?}").contains("hunter2"));
-        let server = Server::new("postgresql://kenh@127.0.0.1:5432/kenh", Some("hunter2")).unwrap();
-        assert_eq!(format!("{server:?}"), "Server { .. }");
+        assert_eq!(format!("{:?}", taken.server), "Server { .. }");
         assert_eq!((taken.schema.as_str(), taken.internal.as_str()), ("kenh_h29", "kenh_h29_internal"));
         for schema in ["", "pg_catalog", &"s".repeat(49)] {
             assert!(matches!(taken.clone().schema(schema), Err(StoreError::Refused(_))));
         }
+    }
+
+    #[test]
+    fn whatever_leaves_this_machine_is_encrypted() {
+        for (url, encrypted) in [
+            ("postgresql://kenh@127.0.0.1/kenh", false),
+            ("postgresql://kenh@[::1]/kenh?sslmode=prefer", false),
+            ("postgresql://kenh@%2Frun%2Fpostgresql/kenh", false),
+            ("postgresql://kenh@127.0.0.1/kenh?sslmode=require", true),
+            ("postgresql://kenh@10.0.0.1/kenh", true),
+            ("postgresql://kenh@127.0.0.1,db.example/kenh?sslmode=prefer", true),
+            ("postgresql://kenh@localhost/kenh?hostaddr=10.0.0.1", true),
+        ] {
+            let server = options(url).unwrap().server;
+            let mode = if encrypted { SslMode::Require } else { SslMode::Disable };
+            assert_eq!((server.tls.is_some(), server.config.get_ssl_mode()), (encrypted, mode), "{url}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let wrong = Server::new("postgresql://kenh@db.example/kenh", None, Some(file.path()));
+        assert!(matches!(wrong, Err(StoreError::Refused(text)) if text.contains("no certificate")));
     }
 }
