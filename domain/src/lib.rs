@@ -8,6 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`names`], [`topic`] | validated names, and the topics made of them |
+//! | [`identity`] | who a certificate is: a system and a serial |
 //! | [`contract`], [`grant`], [`control`] | the agreements in force, as the control log carries them |
 //! | [`schema`] | an Avro schema, parsed once and walked often |
 //! | [`date`] | days since 1970 and their text |
@@ -30,6 +31,7 @@ pub mod envelope;
 pub mod filter;
 pub mod frame;
 pub mod grant;
+pub mod identity;
 pub mod key;
 pub mod limits;
 pub mod log;
