@@ -62,6 +62,7 @@ fn contract() -> Contract {
         schemas: vec![version(1), version(2)],
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: crate::contract::Terms::default(),
     }
 }
 

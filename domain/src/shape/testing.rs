@@ -44,6 +44,7 @@ pub(super) fn contract(key: &[&str]) -> Contract {
         schemas: vec![],
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: crate::contract::Terms::default(),
     }
 }
 

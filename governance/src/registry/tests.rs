@@ -60,6 +60,7 @@ fn set() -> ControlSet {
         schemas,
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: kenh_domain::contract::Terms::default(),
     })));
     for edition in 1..=2 {
         let grant = Grant {

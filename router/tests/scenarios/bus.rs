@@ -78,6 +78,7 @@ pub fn contract(partitions: u32, providers: &[&str], versions: u32) -> Contract 
         schemas: (1..=versions).map(version).collect(),
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: kenh_domain::contract::Terms::default(),
     }
 }
 
