@@ -3,6 +3,8 @@
 //! `kenh.control` is the ordered log of everything that was decided about the bus. A role folds it into a
 //! [`ControlSet`], an immutable value that is swapped whole at a marker (invariant 8).
 
+mod authority;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,8 +15,9 @@ use crate::contract::Contract;
 use crate::frame::Version;
 use crate::grant::{EndReason, Grant};
 use crate::log::Position;
-use crate::names::{Agency, Dataset, GrantId, Principal, View};
+use crate::names::{Agency, Dataset, GrantId, Person, Principal, View};
 use crate::topic::{Edition, Topic};
+use crate::trust::{Document, Nonce, Proposal, ProposalId, PublicKey, Roster, Signature, Standing, TrustError, Vote};
 use crate::wire::SchemaId;
 
 /// The format number that this release writes.
@@ -38,7 +41,7 @@ pub struct ControlRecord {
     pub event: ControlEvent,
     /// Signatures over the event; empty on a bus whose genesis says `unsigned`.
     #[serde(default)]
-    pub signatures: Vec<serde_json::Value>,
+    pub signatures: Vec<Signature>,
 }
 
 /// Whether control events must be signed on this bus, for ever.
@@ -47,8 +50,8 @@ pub struct ControlRecord {
 pub enum Trust {
     /// Nothing is signed: embedded or on loopback only.
     Unsigned,
-    /// Signatures lead back to this public key, in hexadecimal.
-    Root(String),
+    /// Signatures lead back to this public key.
+    Root(PublicKey),
 }
 
 /// What was decided.
@@ -96,6 +99,26 @@ pub enum ControlEvent {
         /// The two persons who said so.
         by: [String; 2],
     },
+    /// Who may decide from now on.
+    Roster(Box<Roster>),
+    /// The root signs with another key from now on.
+    Root {
+        /// The new one.
+        key: PublicKey,
+    },
+    /// A person signs with another key from now on.
+    Rotation {
+        /// Who.
+        person: Person,
+        /// The key that ends with this.
+        from: PublicKey,
+        /// The new one.
+        to: PublicKey,
+    },
+    /// A document is put to the vote.
+    Proposal(Box<Proposal>),
+    /// Somebody votes on it.
+    Vote(Vote),
 }
 
 /// An agency.
@@ -195,6 +218,18 @@ pub struct ControlSet {
     pub epochs: BTreeMap<(Dataset, Agency), u32>,
     /// Ids of grants that another grant has taken over from in a renewal. Like those of ended grants, never used again.
     pub retired: BTreeSet<GrantId>,
+    /// SHA-256 of the genesis record: what signatures are bound to.
+    pub bus: [u8; 32],
+    /// The root's present key.
+    pub root: Option<PublicKey>,
+    /// Who may decide; none before the first roster.
+    pub roster: Option<Arc<Roster>>,
+    /// What was put to the vote, with the votes.
+    pub proposals: BTreeMap<ProposalId, Standing>,
+    /// Nonces of signatures that have not expired yet, each with that time.
+    pub spent: BTreeMap<Nonce, i64>,
+    /// The time of the last record that counted on a bus with a root.
+    pub at_ms: i64,
 }
 
 /// A control event that does not fit what was decided before it. Such a record is ignored and reported; it changes
@@ -218,6 +253,15 @@ pub enum ControlError {
         /// Its format.
         format: u32,
     },
+    /// It has not the signatures that it needs.
+    #[error("control record at {position} does not count: {source}")]
+    Untrusted {
+        /// Where it lies.
+        position: Position,
+        /// Why.
+        #[source]
+        source: TrustError,
+    },
     /// It contradicts what stands.
     #[error("control record at {position}: {reason}")]
     Refused {
@@ -240,20 +284,48 @@ impl ControlSet {
         hasher.update(bytes);
         self.digest = hasher.finalize().into();
         self.position = position;
-        let record: ControlRecord =
-            serde_json::from_slice(bytes).map_err(|source| ControlError::Unreadable { position, source })?;
+        let unreadable = |source| ControlError::Unreadable { position, source };
+        // Signatures are over the event as it was written, field by field.
+        let mut written: serde_json::Value = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let record: ControlRecord = serde_json::from_slice(bytes).map_err(unreadable)?;
         if record.format != FORMAT {
             return Err(ControlError::Format { position, format: record.format });
         }
-        self.fold(position, record.event).map_err(|reason| ControlError::Refused { position, reason })
+        let event = written["event"].take();
+        let next = self.authorise(&record, &event).map_err(|source| ControlError::Untrusted { position, source })?;
+        if matches!(record.event, ControlEvent::Genesis { .. }) && self.trust.is_none() {
+            self.bus = Sha256::digest(bytes).into();
+        }
+        let released = match &record.event {
+            ControlEvent::Contract(contract) => Some(Document::of_contract(contract)),
+            ControlEvent::Grant(activation) => Some(Document::of_grant(&activation.grant)),
+            ControlEvent::Renewal { grant, .. } => Some(Document::of_grant(grant)),
+            _ => None,
+        };
+        // As decided by the set before: a contract may pass to another owner with it.
+        let proposal = released.and_then(|document| self.approval(record.at_ms, &document));
+        self.fold(position, record.at_ms, record.event).map_err(|reason| ControlError::Refused { position, reason })?;
+        if let Some(standing) = proposal.and_then(|id| self.proposals.get_mut(&id)) {
+            standing.released = Some(position);
+        }
+        if let Some(spent) = next {
+            self.spent = spent;
+            self.at_ms = record.at_ms;
+        }
+        Ok(())
     }
 
-    fn fold(&mut self, position: Position, event: ControlEvent) -> Result<(), String> {
+    fn fold(&mut self, position: Position, at_ms: i64, event: ControlEvent) -> Result<(), String> {
         if self.trust.is_none() != matches!(event, ControlEvent::Genesis { .. }) {
             return Err("the genesis is the first event and the only one of its kind".into());
         }
         match event {
-            ControlEvent::Genesis { trust } => self.trust = Some(trust),
+            ControlEvent::Genesis { trust } => {
+                if let Trust::Root(key) = &trust {
+                    self.root = Some(*key);
+                }
+                self.trust = Some(trust);
+            }
             ControlEvent::Agency(document) => {
                 if let Some(role) = document.systems.iter().find(|s| s.is_role()) {
                     return Err(format!("system {role} of agency {} bears the name of a role", document.name));
@@ -285,6 +357,11 @@ impl ControlSet {
                 }
                 *known = epoch;
             }
+            ControlEvent::Roster(roster) => self.fold_roster(*roster)?,
+            ControlEvent::Root { key } => self.root = Some(key),
+            ControlEvent::Rotation { person, from, to } => self.fold_rotation(&person, from, to, at_ms)?,
+            ControlEvent::Proposal(proposal) => self.fold_proposal(*proposal, at_ms)?,
+            ControlEvent::Vote(vote) => self.fold_vote(vote, at_ms)?,
         }
         Ok(())
     }

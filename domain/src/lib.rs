@@ -10,6 +10,7 @@
 //! | [`names`], [`topic`] | validated names, and the topics made of them |
 //! | [`identity`] | who a certificate is: a system and a serial |
 //! | [`contract`], [`grant`], [`control`] | the agreements in force, as the control log carries them |
+//! | [`trust`] | who may decide what: persons, signatures, votes |
 //! | [`schema`] | an Avro schema, parsed once and walked often |
 //! | [`date`] | days since 1970 and their text |
 //! | [`wire`], [`envelope`], [`frame`], [`key`] | bytes: view records, submitted changes, data records, record keys |
@@ -44,4 +45,5 @@ pub mod schema;
 pub mod secret;
 pub mod shape;
 pub mod topic;
+pub mod trust;
 pub mod wire;

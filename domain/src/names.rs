@@ -115,6 +115,15 @@ name! {
     Group, "group"
 }
 
+name! {
+    /// A person who decides: an owner, an officer, a registrar. No login, no national ID.
+    Person, "person"
+}
+name! {
+    /// A proposal put to the vote, never used again.
+    ProposalId, "proposal"
+}
+
 impl View {
     /// The view a grant makes when it names none.
     #[must_use]
