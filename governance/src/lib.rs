@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod registry;
 #[cfg(test)]
 mod testing;
+pub mod trust;
 
 pub use apply::{Applied, ApplyError, apply};
 pub use control_log::{AppendError, LoadError, bootstrap, end, load};
