@@ -17,6 +17,7 @@ pub mod new_dataset;
 pub mod plan;
 pub mod reconcile;
 pub mod registry;
+pub mod review;
 #[cfg(test)]
 mod testing;
 pub mod trust;
