@@ -10,6 +10,7 @@
 //! | [`names`], [`topic`] | validated names, and the topics made of them |
 //! | [`identity`] | who a certificate is: a system and a serial |
 //! | [`contract`], [`grant`], [`control`] | the agreements in force, as the control log carries them |
+//! | [`law`] | what grants rest on, and until when |
 //! | [`trust`] | who may decide what: persons, signatures, votes |
 //! | [`schema`] | an Avro schema, parsed once and walked often |
 //! | [`date`] | days since 1970 and their text |
@@ -34,6 +35,7 @@ pub mod frame;
 pub mod grant;
 pub mod identity;
 pub mod key;
+pub mod law;
 pub mod limits;
 pub mod log;
 pub mod names;

@@ -114,3 +114,7 @@ pub const MAX_CARRIED_MS: i64 = 90 * 86_400_000;
 pub const MAX_PERSONS: usize = 10_000;
 /// Longest reason of a vote, in bytes.
 pub const MAX_REASON_BYTES: usize = 4096;
+
+/// Longest that an emergency grant holds, in milliseconds: 72 hours. Two persons decide within that about whatever is to
+/// go on.
+pub const MAX_EMERGENCY_MS: i64 = 72 * 3_600_000;

@@ -103,6 +103,10 @@ name! {
     View, "view"
 }
 name! {
+    /// The id of an article of law in the records of the bus.
+    ArticleId, "article"
+}
+name! {
     /// The id of a grant, never used again after it has ended.
     GrantId, "grant"
 }

@@ -13,6 +13,7 @@ mod control_log;
 pub mod declared;
 pub mod duration;
 pub mod layout;
+pub mod life;
 pub mod new_dataset;
 pub mod plan;
 pub mod reconcile;

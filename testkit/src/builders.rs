@@ -122,6 +122,8 @@ pub fn grant(id: &str, recipient: &str, dataset: &str) -> Grant {
         filter: None,
         key: KeyForm::Clear,
         duration: "P12M".into(),
+        template: None,
+        emergency: false,
     }
 }
 

@@ -10,8 +10,8 @@ use cel::objects::Key;
 use cel::{Context, Program, Value};
 use proptest::prelude::*;
 
-use super::{Filter, Terms};
 use super::testing::{Row, schema};
+use super::{Filter, Terms};
 use crate::date;
 use crate::schema::Spans;
 

@@ -43,10 +43,9 @@ impl Terms {
             Expr::Any(parts) => Self::Any(each(parts)),
             Expr::All(parts) => Self::All(each(parts)),
             Expr::Not(inner) => Self::Not(Box::new(Self::from_expr(inner, name))),
-            Expr::Test(test) => Self::Test(Term {
-                text: print::print(expr),
-                asked: print::print(&Expr::Test(renamed(test, name))),
-            }),
+            Expr::Test(test) => {
+                Self::Test(Term { text: print::print(expr), asked: print::print(&Expr::Test(renamed(test, name))) })
+            }
         }
     }
 

@@ -358,6 +358,7 @@ fn every_comparison_is_told_also_those_that_decide_nothing() {
     let mut each = Vec::new();
     assert!(terms.outcome(&schema, &body, &spans, &mut each).unwrap());
     let told: Vec<(&str, bool)> = each.iter().map(|(text, holds)| (text.as_str(), *holds)).collect();
-    let wanted = [("tinh == \"79\"", true), ("co", false), ("so < 7", false), ("ten == null", true), ("so in [1, 2]", false)];
+    let wanted =
+        [("tinh == \"79\"", true), ("co", false), ("so < 7", false), ("ten == null", true), ("so in [1, 2]", false)];
     assert_eq!(told, wanted);
 }

@@ -206,6 +206,8 @@ fn grant(view: u32, fields: Vec<GrantedField>, filter: Option<&str>, key: KeyFor
         filter: filter.map(Into::into),
         key,
         duration: "P1Y".into(),
+        template: None,
+        emergency: false,
     }
 }
 

@@ -75,6 +75,8 @@ pub(super) fn grant(fields: Vec<GrantedField>, key: KeyForm) -> Grant {
         filter: None,
         key,
         duration: "P12M".into(),
+        template: None,
+        emergency: false,
     }
 }
 

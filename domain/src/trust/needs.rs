@@ -6,15 +6,16 @@
 //! | roster | the root |
 //! | root | the root before and the root after |
 //! | rotation | the person's key before and the key after |
-//! | agency | a registrar |
+//! | agency, law | a registrar |
 //! | proposal | its author |
 //! | vote | whoever votes |
 //! | contract | the proposal's approval by an owner and a data-protection officer of the agency that answers for the dataset: two persons, neither the author, and no refusal |
 //! | grant, renewal | the same, and that the recipient has taken it up |
-//! | end: revoked | an owner or data-protection officer of that agency |
+//! | grant for an emergency | the same, but the approval of one of the two persons is enough |
+//! | end: revoked, suspended | an owner or data-protection officer of that agency |
 //! | end: ended | one of those, or a recipient of the agency that receives |
 //! | end: superseded | nothing; a newer edition, or an approved grant for the same view, must stand |
-//! | end: expired | nothing; its time must be over |
+//! | end: expired, law | nothing; its time must be over |
 //! | epoch | two persons, each an owner or data-protection officer of the provider or of the agency that answers for the dataset |
 //! | schema | nothing: a schema counts where a contract or grant names it, and there it is checked |
 //!
@@ -81,7 +82,9 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
         | ControlEvent::Rotation { .. }
         | ControlEvent::Schema(_) => Ok(()),
         ControlEvent::Roster(_) => require(signers.root, &|| "the signature of the root".into()),
-        ControlEvent::Agency(_) => require(signers.any_has(Role::Registrar), &|| "the signature of a registrar".into()),
+        ControlEvent::Agency(_) | ControlEvent::Law(_) => {
+            require(signers.any_has(Role::Registrar), &|| "the signature of a registrar".into())
+        }
         ControlEvent::Proposal(proposal) => {
             require(signers.are(&proposal.author), &|| format!("the signature of its author, {}", proposal.author))
         }
@@ -104,15 +107,17 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
             let owner = owner(set, &grant.dataset);
             let by_owner = owner.is_some_and(|owner| decides(signers, owner));
             match reason {
-                EndReason::Revoked => require(by_owner, &|| needs_owner(owner)),
+                EndReason::Revoked | EndReason::Suspended => require(by_owner, &|| needs_owner(owner)),
                 EndReason::Ended => {
                     let by_recipient = signers.have(&grant.recipient, Role::Recipient);
                     let needs = || format!("{}, or of a recipient of {}", needs_owner(owner), grant.recipient);
                     require(by_owner || by_recipient, &needs)
                 }
                 EndReason::Superseded => superseded(set, *view_no, signers.at_ms),
-                EndReason::Expired if *ends_ms <= signers.at_ms => Ok(()),
-                EndReason::Expired => Err(TrustError::Unfit(format!("view {} has not expired yet", view_no.0))),
+                EndReason::Expired | EndReason::Law if *ends_ms <= signers.at_ms => Ok(()),
+                EndReason::Expired | EndReason::Law => {
+                    Err(TrustError::Unfit(format!("view {} has not expired yet", view_no.0)))
+                }
             }
         }
         ControlEvent::Epoch { dataset, provider, by, .. } => {
@@ -225,7 +230,9 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
     let two = approving
         .iter()
         .any(|a| a.has(owner, at_ms) && approving.iter().any(|b| b.person != a.person && b.has(officer, at_ms)));
-    if !two {
+    let emergency = matches!(document, Document::Grant(grant) if grant.emergency);
+    let one = approving.iter().any(|m| m.has(owner, at_ms) || m.has(officer, at_ms));
+    if !(two || emergency && one) {
         let lacks = |role| !approving.iter().any(|m| m.has(role, at_ms));
         let lacking: Vec<_> = [owner, officer].into_iter().filter(|role| lacks(*role)).map(|r| r.to_string()).collect();
         gaps.push(match lacking.as_slice() {
@@ -245,7 +252,14 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
 /// What of an activation nobody signs may not say more than the grant. (That its schema is the view's shows when the
 /// shape is compiled under it.)
 fn machine_made(activation: &Activation, at_ms: i64) -> Result<(), TrustError> {
-    let Activation { grant, starts_ms, ends_ms, .. } = activation;
+    let Activation { grant, starts_ms, ends_ms, secret_label, .. } = activation;
+    let (stem, number) = secret_label.rsplit_once('/').unwrap_or_default();
+    if number.parse().map(|n| grant.secret_label(n)).as_ref() != Ok(secret_label) {
+        return Err(TrustError::Unfit(format!(
+            "grant {} would derive pseudonyms under a secret ({stem}) that is not its recipient's and purpose's own",
+            grant.id
+        )));
+    }
     if *starts_ms < at_ms {
         return Err(TrustError::Unfit(format!("grant {} would start before it was activated", grant.id)));
     }

@@ -75,6 +75,8 @@ fn set() -> ControlSet {
             filter: None,
             key: KeyForm::Clear,
             duration: "P12M".into(),
+            template: None,
+            emergency: false,
         };
         events.push(ControlEvent::Grant(Box::new(Activation {
             view_no: ViewNo(edition),

@@ -201,6 +201,8 @@ impl Granted {
             filter: self.tinh.map(|tinh| format!("Tinh == '{tinh}'")),
             key: if self.pseudonym { KeyForm::Pseudonym } else { KeyForm::Clear },
             duration: "P1Y".into(),
+            template: None,
+            emergency: false,
         }
     }
 

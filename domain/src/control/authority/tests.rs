@@ -162,7 +162,7 @@ impl Bus {
             schema_id: SchemaId(3),
             starts_ms: self.at_ms,
             ends_ms: self.at_ms + 30 * DAY,
-            secret_label: "x".into(),
+            secret_label: grant.secret_label(1),
         }))
     }
 }
@@ -211,6 +211,8 @@ fn grant(id: &str) -> Grant {
         filter: None,
         key: KeyForm::Clear,
         duration: "P1M".into(),
+        template: None,
+        emergency: false,
     }
 }
 
@@ -253,7 +255,8 @@ fn an_operator_grants_himself_nothing() {
     let longer = Activation { ends_ms: good.starts_ms + 40 * DAY, ..(*good).clone() };
     let earlier = Activation { starts_ms: 0, ..(*good).clone() };
     let wider = Activation { grant: Grant { view: View::new("khac").unwrap(), ..grant("g") }, ..(*good).clone() };
-    for (bad, unfit) in [(longer, true), (earlier, true), (wider, false)] {
+    let joinable = Activation { secret_label: "pseudonym/C/thử/1".into(), ..(*good).clone() };
+    for (bad, unfit) in [(longer, true), (earlier, true), (joinable, true), (wider, false)] {
         let refused = refusal(bus.append(&ControlEvent::Grant(Box::new(bad)), &[]));
         assert_eq!(matches!(refused, TrustError::Unfit(_)), unfit, "{refused}");
     }
