@@ -6,6 +6,7 @@
 
 mod kafka {
     pub mod access;
+    pub mod boundary;
     pub mod claims;
     pub mod connect;
     pub mod kill;

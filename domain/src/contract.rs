@@ -52,6 +52,9 @@ pub enum VersionSource {
 pub struct FieldRules {
     /// How sensitive it is.
     pub pii: Pii,
+    /// Classified: an open dataset has none, and no grant gives one unmasked.
+    #[serde(skip_serializing_if = "is_false")]
+    pub secret: bool,
     /// The data element it is (`personal-id`, `tax-code`, …; see [`crate::element`]), whose validator then applies.
     pub element: Option<String>,
     /// Null and empty text are refused.
@@ -109,6 +112,132 @@ pub struct SchemaVersion {
     pub envelope_id: SchemaId,
 }
 
+/// What a contract says to people: who answers for it, what it promises, on which law it stands. Reviews and the
+/// catalogue show it; admission and routing do not look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Terms {
+    /// Persons who speak for the owning agency: their votes in a review are the owner's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<Person>,
+    /// The data-protection officers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data_protection: Vec<Person>,
+    /// Where to ask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<Contact>,
+    /// The group of data it belongs to (`population`, `land`, …), for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Articles of law that the dataset itself rests on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub articles: Vec<String>,
+    /// Within what time of a real change its providers send it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_within: Option<Period>,
+    /// How long a recipient may keep a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// What a provider may always receive of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_back: Option<ShareBack>,
+    /// Whether a recipient may pass it on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub onward: Option<Onward>,
+}
+
+impl Terms {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A person of the owning agency, as the roster knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Their name in the roster.
+    pub id: String,
+    /// What they are called.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+}
+
+/// Where to ask about a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// What it is called.
+    pub channel: String,
+    /// Its address (`mailto:`, `tel:`, `https:`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub url: String,
+}
+
+/// A length of time, as a contract writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Period {
+    /// How many; at least 1.
+    pub count: u32,
+    /// Of what.
+    pub unit: PeriodUnit,
+}
+
+/// What a [`Period`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeriodUnit {
+    /// 60 minutes.
+    Hour,
+    /// A calendar day.
+    Day,
+    /// A calendar month.
+    Month,
+    /// A calendar year.
+    Year,
+}
+
+/// How long a record is kept, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// How long after its legal end.
+    pub period: Period,
+    /// The article that says so.
+    pub article: String,
+}
+
+/// The rows of a dataset that an agency may always be given back (NĐ 194/2025, Điều 16).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareBack {
+    /// Those that it provided itself.
+    pub originated: bool,
+    /// Dotted path of the field that says in whose territory a record lies; none: territory gives no right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub territory: Option<String>,
+}
+
+/// Whether a recipient may pass a dataset on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Onward {
+    /// To nobody.
+    None,
+    /// After asking the owner.
+    Ask,
+    /// To anybody.
+    Free,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 /// A contract.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -151,6 +280,9 @@ pub struct Contract {
     /// Frozen code lists: sorted codes by name of the list.
     #[serde(default)]
     pub code_lists: BTreeMap<String, Vec<String>>,
+    /// Who answers for it, and what it promises.
+    #[serde(default, skip_serializing_if = "Terms::is_empty")]
+    pub terms: Terms,
 }
 
 impl Contract {

@@ -3,6 +3,8 @@
 //! `kenh.control` is the ordered log of everything that was decided about the bus. A role folds it into a
 //! [`ControlSet`], an immutable value that is swapped whole at a marker (invariant 8).
 
+mod authority;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,9 +14,12 @@ use sha2::{Digest, Sha256};
 use crate::contract::Contract;
 use crate::frame::Version;
 use crate::grant::{EndReason, Grant};
+use crate::law::{Article, standing_on};
+use crate::limits::MAX_EMERGENCY_MS;
 use crate::log::Position;
-use crate::names::{Agency, Dataset, GrantId, Principal, View};
+use crate::names::{Agency, ArticleId, Dataset, GrantId, Person, Principal, View};
 use crate::topic::{Edition, Topic};
+use crate::trust::{Document, Nonce, Proposal, ProposalId, PublicKey, Roster, Signature, Standing, TrustError, Vote};
 use crate::wire::SchemaId;
 
 /// The format number that this release writes.
@@ -38,7 +43,7 @@ pub struct ControlRecord {
     pub event: ControlEvent,
     /// Signatures over the event; empty on a bus whose genesis says `unsigned`.
     #[serde(default)]
-    pub signatures: Vec<serde_json::Value>,
+    pub signatures: Vec<Signature>,
 }
 
 /// Whether control events must be signed on this bus, for ever.
@@ -47,8 +52,8 @@ pub struct ControlRecord {
 pub enum Trust {
     /// Nothing is signed: embedded or on loopback only.
     Unsigned,
-    /// Signatures lead back to this public key, in hexadecimal.
-    Root(String),
+    /// Signatures lead back to this public key.
+    Root(PublicKey),
 }
 
 /// What was decided.
@@ -96,6 +101,28 @@ pub enum ControlEvent {
         /// The two persons who said so.
         by: [String; 2],
     },
+    /// An article of law is recorded, or its last day is set: what rests on it ends with that day.
+    Law(Article),
+    /// Who may decide from now on.
+    Roster(Box<Roster>),
+    /// The root signs with another key from now on.
+    Root {
+        /// The new one.
+        key: PublicKey,
+    },
+    /// A person signs with another key from now on.
+    Rotation {
+        /// Who.
+        person: Person,
+        /// The key that ends with this.
+        from: PublicKey,
+        /// The new one.
+        to: PublicKey,
+    },
+    /// A document is put to the vote.
+    Proposal(Box<Proposal>),
+    /// Somebody votes on it.
+    Vote(Vote),
 }
 
 /// An agency.
@@ -195,6 +222,22 @@ pub struct ControlSet {
     pub epochs: BTreeMap<(Dataset, Agency), u32>,
     /// Ids of grants that another grant has taken over from in a renewal. Like those of ended grants, never used again.
     pub retired: BTreeSet<GrantId>,
+    /// Articles of law.
+    pub articles: BTreeMap<ArticleId, Article>,
+    /// Ends as granted, of views whose end an article of law brings forward.
+    pub agreed: BTreeMap<ViewNo, i64>,
+    /// SHA-256 of the genesis record: what signatures are bound to.
+    pub bus: [u8; 32],
+    /// The root's present key.
+    pub root: Option<PublicKey>,
+    /// Who may decide; none before the first roster.
+    pub roster: Option<Arc<Roster>>,
+    /// What was put to the vote, with the votes.
+    pub proposals: BTreeMap<ProposalId, Standing>,
+    /// Nonces of signatures that have not expired yet, each with that time.
+    pub spent: BTreeMap<Nonce, i64>,
+    /// The time of the last record that counted on a bus with a root.
+    pub at_ms: i64,
 }
 
 /// A control event that does not fit what was decided before it. Such a record is ignored and reported; it changes
@@ -218,6 +261,15 @@ pub enum ControlError {
         /// Its format.
         format: u32,
     },
+    /// It has not the signatures that it needs.
+    #[error("control record at {position} does not count: {source}")]
+    Untrusted {
+        /// Where it lies.
+        position: Position,
+        /// Why.
+        #[source]
+        source: TrustError,
+    },
     /// It contradicts what stands.
     #[error("control record at {position}: {reason}")]
     Refused {
@@ -240,20 +292,48 @@ impl ControlSet {
         hasher.update(bytes);
         self.digest = hasher.finalize().into();
         self.position = position;
-        let record: ControlRecord =
-            serde_json::from_slice(bytes).map_err(|source| ControlError::Unreadable { position, source })?;
+        let unreadable = |source| ControlError::Unreadable { position, source };
+        // Signatures are over the event as it was written, field by field.
+        let mut written: serde_json::Value = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let record: ControlRecord = serde_json::from_slice(bytes).map_err(unreadable)?;
         if record.format != FORMAT {
             return Err(ControlError::Format { position, format: record.format });
         }
-        self.fold(position, record.event).map_err(|reason| ControlError::Refused { position, reason })
+        let event = written["event"].take();
+        let next = self.authorise(&record, &event).map_err(|source| ControlError::Untrusted { position, source })?;
+        if matches!(record.event, ControlEvent::Genesis { .. }) && self.trust.is_none() {
+            self.bus = Sha256::digest(bytes).into();
+        }
+        let released = match &record.event {
+            ControlEvent::Contract(contract) => Some(Document::of_contract(contract)),
+            ControlEvent::Grant(activation) => Some(Document::of_grant(&activation.grant)),
+            ControlEvent::Renewal { grant, .. } => Some(Document::of_grant(grant)),
+            _ => None,
+        };
+        // As decided by the set before: a contract may pass to another owner with it.
+        let proposal = released.and_then(|document| self.approval(record.at_ms, &document));
+        self.fold(position, record.at_ms, record.event).map_err(|reason| ControlError::Refused { position, reason })?;
+        if let Some(standing) = proposal.and_then(|id| self.proposals.get_mut(&id)) {
+            standing.released = Some(position);
+        }
+        if let Some(spent) = next {
+            self.spent = spent;
+            self.at_ms = record.at_ms;
+        }
+        Ok(())
     }
 
-    fn fold(&mut self, position: Position, event: ControlEvent) -> Result<(), String> {
+    fn fold(&mut self, position: Position, at_ms: i64, event: ControlEvent) -> Result<(), String> {
         if self.trust.is_none() != matches!(event, ControlEvent::Genesis { .. }) {
             return Err("the genesis is the first event and the only one of its kind".into());
         }
         match event {
-            ControlEvent::Genesis { trust } => self.trust = Some(trust),
+            ControlEvent::Genesis { trust } => {
+                if let Trust::Root(key) = &trust {
+                    self.root = Some(*key);
+                }
+                self.trust = Some(trust);
+            }
             ControlEvent::Agency(document) => {
                 if let Some(role) = document.systems.iter().find(|s| s.is_role()) {
                     return Err(format!("system {role} of agency {} bears the name of a role", document.name));
@@ -285,6 +365,12 @@ impl ControlSet {
                 }
                 *known = epoch;
             }
+            ControlEvent::Law(article) => self.fold_law(article, at_ms)?,
+            ControlEvent::Roster(roster) => self.fold_roster(*roster)?,
+            ControlEvent::Root { key } => self.root = Some(key),
+            ControlEvent::Rotation { person, from, to } => self.fold_rotation(&person, from, to, at_ms)?,
+            ControlEvent::Proposal(proposal) => self.fold_proposal(*proposal, at_ms)?,
+            ControlEvent::Vote(vote) => self.fold_vote(vote, at_ms)?,
         }
         Ok(())
     }
@@ -309,11 +395,66 @@ impl ControlSet {
         if let Some(other) = grant.systems.iter().find(|s| !systems.contains(s)) {
             return Err(format!("grant {}: {other} is not a system of {}", grant.id, grant.recipient));
         }
+        emergency_is_short(&grant, entry.activation.starts_ms, ends_ms)?;
         if old.id != grant.id {
             self.retired.insert(old.id.clone());
         }
         entry.activation = Arc::new(Activation { grant, ends_ms, ..(*entry.activation).clone() });
+        self.agreed.remove(&view_no);
+        self.end_with_the_law();
         Ok(())
+    }
+
+    /// An article comes, or its validity changes. What has happened does not: the last day of an article is set before it
+    /// is over, and not taken back after, so that no view that has ended by it comes back.
+    fn fold_law(&mut self, article: Article, at_ms: i64) -> Result<(), String> {
+        if article.until.is_some_and(|until| until < article.from) {
+            return Err(format!("article {} would end before it begins", article.id));
+        }
+        if let Some(known) = self.articles.get(&article.id) {
+            if known.citation != article.citation || known.from != article.from {
+                return Err(format!("article {} is another: its citation and first day stay", article.id));
+            }
+            if known.until != article.until && (known.ends_ms() <= at_ms || article.ends_ms() <= at_ms) {
+                return Err(format!(
+                    "article {}: a last day is set while it lies ahead, and not afterwards",
+                    article.id
+                ));
+            }
+        }
+        self.articles.insert(article.id.clone(), article);
+        self.end_with_the_law();
+        Ok(())
+    }
+
+    /// Brings every end forward to that of the articles that the grant rests on, and gives back what was granted where
+    /// they hold longer.
+    fn end_with_the_law(&mut self) {
+        for (view_no, entry) in self.views.iter_mut().filter(|(_, entry)| entry.ended.is_none()) {
+            let granted = self.agreed.get(view_no).copied().unwrap_or(entry.activation.ends_ms);
+            let law = standing_on(self.articles.values(), &entry.activation.grant).map(Article::ends_ms).min();
+            let ends_ms = law.map_or(granted, |law| law.min(granted));
+            if ends_ms < granted {
+                self.agreed.insert(*view_no, granted);
+            } else {
+                self.agreed.remove(view_no);
+            }
+            if ends_ms != entry.activation.ends_ms {
+                entry.activation = Arc::new(Activation { ends_ms, ..(*entry.activation).clone() });
+            }
+        }
+    }
+
+    /// Why an edition gives nothing more at `now_ms` (milliseconds since 1970, UTC): by an event, by an article that is out
+    /// of force, or because its time ran out. None while it stands.
+    #[must_use]
+    pub fn end_of(&self, entry: &ViewEntry, now_ms: i64) -> Option<EndReason> {
+        match entry.ended {
+            Some((_, reason)) => Some(reason),
+            None if now_ms < entry.activation.ends_ms => None,
+            None if self.agreed.contains_key(&entry.activation.view_no) => Some(EndReason::Law),
+            None => Some(EndReason::Expired),
+        }
     }
 
     fn fold_contract(&mut self, contract: Contract) -> Result<(), String> {
@@ -351,12 +492,18 @@ impl ControlSet {
         if let Some(other) = grant.systems.iter().find(|s| !agency.systems.contains(s)) {
             return Err(format!("grant {}: {other} is not a system of {}", grant.id, grant.recipient));
         }
+        emergency_is_short(grant, activation.starts_ms, activation.ends_ms)?;
+        let not_yet = |a: &&Article| !a.in_force(activation.starts_ms);
+        if let Some(article) = standing_on(self.articles.values(), grant).find(not_yet) {
+            return Err(format!("grant {} rests on article {}, which is not in force", grant.id, article.id));
+        }
         let same_name = |v: &&ViewEntry| v.activation.topic() == activation.topic();
         if self.views.values().any(|v| same_name(&v)) {
             return Err(format!("grant {}: topic {} was used before", grant.id, activation.topic()));
         }
         let entry = ViewEntry { activation: Arc::new(activation), at: position, ended: None };
         self.views.insert(entry.activation.view_no, entry);
+        self.end_with_the_law();
         Ok(())
     }
 
@@ -408,6 +555,14 @@ impl ControlSet {
     }
 }
 
+/// An emergency is over soon, or is no emergency.
+fn emergency_is_short(grant: &Grant, starts_ms: i64, ends_ms: i64) -> Result<(), String> {
+    if grant.emergency && ends_ms.saturating_sub(starts_ms) > MAX_EMERGENCY_MS {
+        return Err(format!("grant {} is an emergency grant and would hold for more than 72 hours", grant.id));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,6 +583,8 @@ mod tests {
             filter: Some("Ma == \"1\"".into()),
             key: KeyForm::Clear,
             duration: "P1M".into(),
+            template: None,
+            emergency: false,
         }
     }
 
@@ -480,5 +637,100 @@ mod tests {
             assert!(set.fold_renewal(ViewNo(1), bad, 20).is_err());
             assert_eq!(set, before, "a refused renewal changes nothing");
         }
+    }
+
+    fn article(until: Option<&str>) -> Article {
+        Article {
+            id: ArticleId::new("luat").unwrap(),
+            citation: "Luật".into(),
+            title_en: "Law".into(),
+            from: "1970-01-01".parse().unwrap(),
+            until: until.map(|day| day.parse().unwrap()),
+        }
+    }
+
+    /// A view on "Luật, Điều 1" until 2026-01-01 00:00 UTC.
+    fn on_a_law() -> ControlSet {
+        let mut set = set();
+        let entry = set.views.get_mut(&ViewNo(1)).unwrap();
+        let grant = Grant { legal_basis: vec!["Luật, Điều 1".into()], ..grant("a") };
+        entry.activation = Arc::new(Activation { grant, ends_ms: 1_767_225_600_000, ..(*entry.activation).clone() });
+        set
+    }
+
+    #[test]
+    fn a_view_ends_with_the_article_it_rests_on_unless_it_is_based_anew() {
+        let mut set = on_a_law();
+        let ends = |set: &ControlSet| set.views[&ViewNo(1)].activation.ends_ms;
+        set.fold_law(article(None), 0).unwrap();
+        assert_eq!(ends(&set), 1_767_225_600_000);
+        let repealed = article(Some("2025-06-30"));
+        set.fold_law(repealed.clone(), 0).unwrap();
+        assert_eq!(ends(&set), repealed.ends_ms());
+        let entry = &set.views[&ViewNo(1)];
+        assert_eq!(set.end_of(entry, repealed.ends_ms() - 1), None);
+        assert_eq!(set.end_of(entry, repealed.ends_ms()), Some(EndReason::Law));
+
+        // The repeal is taken back in time, and what was granted holds again.
+        let mut again = set.clone();
+        again.fold_law(article(None), repealed.ends_ms() - 1).unwrap();
+        assert_eq!(ends(&again), 1_767_225_600_000);
+        assert_eq!(again.end_of(&again.views[&ViewNo(1)], 1_767_225_600_000), Some(EndReason::Expired));
+
+        // Based on another law, it holds as long as that says.
+        let other = Grant { legal_basis: vec!["Nghị định".into()], ..grant("a") };
+        set.fold_renewal(ViewNo(1), other, 1_767_225_600_001).unwrap();
+        assert_eq!(ends(&set), 1_767_225_600_001);
+    }
+
+    #[test]
+    fn what_an_article_has_ended_does_not_come_back() {
+        let mut set = on_a_law();
+        let repealed = article(Some("2025-06-30"));
+        set.fold_law(repealed.clone(), 0).unwrap();
+        let over = repealed.ends_ms();
+        let before = set.clone();
+        for (changed, at_ms) in [
+            (article(None), over),
+            (article(Some("2026-06-30")), over),
+            (article(Some("2024-06-30")), over - 1),
+            (Article { citation: "Khác".into(), ..article(None) }, 0),
+            (Article { from: "2020-01-01".parse().unwrap(), ..article(None) }, 0),
+            (Article { id: ArticleId::new("hai").unwrap(), ..article(Some("1969-12-31")) }, 0),
+        ] {
+            assert!(set.fold_law(changed, at_ms).is_err());
+            assert_eq!(set, before, "a refused article changes nothing");
+        }
+    }
+
+    #[test]
+    fn a_grant_on_an_article_out_of_force_does_not_start_and_no_emergency_is_long() {
+        let mut set = set();
+        set.contracts.insert(Dataset::new("d").unwrap(), Arc::new(contract()));
+        let second = |change: &dyn Fn(&mut Activation)| {
+            let old = &*set.views[&ViewNo(1)].activation;
+            let mut next = Activation { view_no: ViewNo(2), edition: Edition(2), ..old.clone() };
+            change(&mut next);
+            next
+        };
+        let on = |basis: &str| Grant { legal_basis: vec![basis.into()], ..grant("a") };
+        let over = article(Some("1980-01-01"));
+        let cases = [
+            (second(&|a| (a.grant, a.starts_ms) = (on("Luật"), over.ends_ms())), false),
+            (second(&|a| (a.grant, a.starts_ms) = (on("Luật"), over.ends_ms() - 1)), true),
+            (second(&|a| (a.grant, a.starts_ms) = (on("Khác"), over.ends_ms())), true),
+            (second(&|a| (a.grant.emergency, a.ends_ms) = (true, a.starts_ms + MAX_EMERGENCY_MS + 1)), false),
+            (second(&|a| (a.grant.emergency, a.ends_ms) = (true, a.starts_ms + MAX_EMERGENCY_MS)), true),
+        ];
+        set.fold_law(over, 0).unwrap();
+        for (i, (activation, taken)) in cases.into_iter().enumerate() {
+            assert_eq!(set.clone().fold_grant(Position(9), activation).is_ok(), taken, "case {i}");
+        }
+    }
+
+    fn contract() -> Contract {
+        let text = r#"{"dataset":"d","version":"1","owner":"G12","partitions":1,"key":["Ma"],"providers":[],
+            "schemas":[{"version":1,"id":1,"schema":"{}","envelope_id":2}]}"#;
+        serde_json::from_str(text).unwrap()
     }
 }

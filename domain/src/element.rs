@@ -1,9 +1,10 @@
-//! Data elements: identifiers and codes that many datasets share, each with one validator.
+//! Data elements: identifiers and codes that many datasets share, each with one validator, what it is in English and
+//! Vietnamese, and made-up values of it. `docs/dictionary.md` is this table, for people.
 //!
 //! Sources: the identifier rules in force in Việt Nam (personal ID: Luật Căn cước; tax code: the check digit of the tax
 //! administration; administrative units: the General Statistics Office's codes; citizen message: QCVN 109:2017/BTTTT).
 
-use crate::rule::Rule;
+use crate::rule::{Lang, Rule};
 
 /// The 63 provinces of the time before 1 July 2025, whose codes stand in personal IDs and health-insurance cards for ever.
 const OLD_PROVINCES: [u8; 63] = [
@@ -13,10 +14,10 @@ const OLD_PROVINCES: [u8; 63] = [
 ];
 
 macro_rules! elements {
-    ($($variant:ident $name:literal $doc:literal,)*) => {
+    ($($variant:ident $name:literal [$($sample:literal),*] { en: $en:literal, vi: $vi:literal })*) => {
         /// A data element.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Element { $(#[doc = $doc] $variant,)* }
+        pub enum Element { $(#[doc = $en] $variant,)* }
 
         impl Element {
             /// All of them.
@@ -27,27 +28,78 @@ macro_rules! elements {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
+
+            /// What its values are, as a phrase without a full stop: what to tell whoever sent another.
+            #[must_use]
+            pub const fn form(self, lang: Lang) -> &'static str {
+                match (self, lang) { $((Self::$variant, Lang::En) => $en, (Self::$variant, Lang::Vi) => $vi,)* }
+            }
+
+            /// Made-up values of it, valid and nobody's; at least one. The first of each element fit together in one
+            /// record (sex and year of birth are those of the personal ID).
+            #[must_use]
+            pub const fn samples(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$($sample),*],)* }
+            }
         }
     };
 }
 
 elements! {
-    PersonalId "personal-id" "12 digits: province of birth registration (`0` and an old province code), century and sex, year, number",
-    OldIdCard "old-id-card" "9 digits",
-    TaxCode "tax-code" "10 digits with a check digit, or 13 as 10, a hyphen and 001 to 999",
-    UnitCode "unit-code" "administrative unit: 2, 3 or 5 digits with leading zeros",
-    ProvinceCode "province-code" "2 digits",
-    CommuneCode "commune-code" "5 digits",
-    AgencyCode "agency-code" "`G` or `H` and 2 digits, then up to three parts of 1 to 3 digits",
-    SocialInsuranceNo "social-insurance-no" "10 digits",
-    HealthInsuranceCard "health-insurance-card" "15 characters: 2 letters, a digit, an old province code, 10 digits",
-    HealthFacility "health-facility" "5 characters: an old province code, a digit or capital letter, 2 digits",
-    Phone "phone" "mobile number: 0, one of 3 5 7 8 9, 8 digits",
-    PersonName "person-name" "a person's name: letters, spaces, hyphens, apostrophes and full stops",
-    EthnicGroup "ethnic-group" "01 to 54",
-    Sex "sex" "0 unknown, 1 male, 2 female",
-    Dossier "dossier" "`<agency code>-YYMMDD-NNNN`",
-    BirthYear "birth-year" "the year of birth; checked against the personal ID of the same record",
+    PersonalId "personal-id" ["079085000001", "001204000002"] {
+        en: "personal ID, 12 digits: province of birth registration (`0` and an old province code), century and sex, year, number",
+        vi: "số định danh cá nhân, 12 chữ số: nơi đăng ký khai sinh (`0` và mã tỉnh cũ), thế kỷ và giới tính, năm sinh, số thứ tự" }
+    OldIdCard "old-id-card" ["000000001"] {
+        en: "number of the old ID card, 9 digits",
+        vi: "số chứng minh nhân dân cũ, 9 chữ số" }
+    TaxCode "tax-code" ["0100109106"] {
+        en: "tax code, 10 digits with a check digit, or 13 as 10, a hyphen and 001 to 999",
+        vi: "mã số thuế, 10 chữ số có chữ số kiểm tra, hoặc 13 chữ số: 10 số, dấu gạch nối và 001 đến 999" }
+    UnitCode "unit-code" ["79"] {
+        en: "code of an administrative unit: 2, 3 or 5 digits with leading zeros",
+        vi: "mã đơn vị hành chính: 2, 3 hoặc 5 chữ số, giữ số 0 ở đầu" }
+    ProvinceCode "province-code" ["79"] {
+        en: "code of a province, 2 digits",
+        vi: "mã tỉnh, thành phố, 2 chữ số" }
+    CommuneCode "commune-code" ["26740"] {
+        en: "code of a commune, 5 digits",
+        vi: "mã đơn vị cấp xã, 5 chữ số" }
+    AgencyCode "agency-code" ["H29.5.1"] {
+        en: "code of an agency: `G` or `H` and 2 digits, then up to three parts of 1 to 3 digits",
+        vi: "mã cơ quan: `G` hoặc `H` và 2 chữ số, sau đó tối đa ba phần gồm 1 đến 3 chữ số" }
+    SocialInsuranceNo "social-insurance-no" ["0000000001"] {
+        en: "social insurance number, 10 digits",
+        vi: "mã số bảo hiểm xã hội, 10 chữ số" }
+    HealthInsuranceCard "health-insurance-card" ["DN4790000000001"] {
+        en: "number of a health-insurance card, 15 characters: 2 letters, a digit, an old province code, 10 digits",
+        vi: "số thẻ bảo hiểm y tế, 15 ký tự: 2 chữ cái, 1 chữ số, mã tỉnh cũ, 10 chữ số" }
+    HealthFacility "health-facility" ["79024"] {
+        en: "code of a health facility, 5 characters: an old province code, a digit or capital letter, 2 digits",
+        vi: "mã cơ sở khám chữa bệnh, 5 ký tự: mã tỉnh cũ, một chữ số hoặc chữ in hoa, 2 chữ số" }
+    Phone "phone" ["0900000001"] {
+        en: "mobile number: 0, one of 3 5 7 8 9, 8 digits",
+        vi: "số điện thoại di động: 0, một trong các số 3 5 7 8 9, 8 chữ số" }
+    PersonName "person-name" ["Nguyễn Văn Mẫu", "Trần Thị Thử"] {
+        en: "a person's name: letters, spaces, hyphens, apostrophes and full stops",
+        vi: "họ và tên: chữ cái, dấu cách, gạch nối, dấu nháy và dấu chấm" }
+    EthnicGroup "ethnic-group" ["01"] {
+        en: "code of an ethnic group, 01 to 54",
+        vi: "mã dân tộc, 01 đến 54" }
+    Sex "sex" ["1"] {
+        en: "sex: 0 unknown, 1 male, 2 female",
+        vi: "giới tính: 0 chưa biết, 1 nam, 2 nữ" }
+    Dossier "dossier" ["H29.5-251123-0001"] {
+        en: "number of a dossier, `<agency code>-YYMMDD-NNNN`",
+        vi: "mã hồ sơ, `<mã cơ quan>-YYMMDD-NNNN`" }
+    BirthYear "birth-year" ["1985"] {
+        en: "year of birth, 1800 to 2199; checked against the personal ID of the same record",
+        vi: "năm sinh, 1800 đến 2199; đối chiếu với số định danh cá nhân của cùng bản ghi" }
+    PartialDate "partial-date" ["1985-04-30", "1985-04", "1985"] {
+        en: "a date of which the day, or month and day, may be unknown: `YYYY-MM-DD`, `YYYY-MM` or `YYYY`",
+        vi: "ngày có thể chưa biết ngày, hoặc cả tháng và ngày: `YYYY-MM-DD`, `YYYY-MM` hoặc `YYYY`" }
+    CountryCode "country-code" ["VN"] {
+        en: "code of a country, 2 capital letters (ISO 3166-1 alpha-2)",
+        vi: "mã quốc gia, 2 chữ in hoa (ISO 3166-1 alpha-2)" }
 }
 
 impl std::str::FromStr for Element {
@@ -79,10 +131,62 @@ impl Element {
             Self::EthnicGroup => digits(text, 2) && (1..=54).contains(&number(text)),
             Self::Sex => matches!(text, "0" | "1" | "2"),
             Self::Dossier => dossier(text),
-            Self::BirthYear => digits(text, 4) && (1800..=2199).contains(&number(text)),
+            Self::BirthYear => year(text),
+            Self::PartialDate => partial_date(text),
+            Self::CountryCode => text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()),
         };
         if good { Ok(()) } else { Err(Rule::Element) }
     }
+
+    /// The rules that a value of it can break because of what it is: of its form, and beside other fields of its record.
+    #[must_use]
+    pub const fn rules(self) -> &'static [Rule] {
+        match self {
+            Self::PersonalId => &[Rule::Element, Rule::IdSex, Rule::IdBirthYear],
+            Self::TaxCode => &[Rule::Element, Rule::CheckDigit],
+            Self::Sex => &[Rule::Element, Rule::IdSex],
+            Self::BirthYear => &[Rule::Element, Rule::IdBirthYear],
+            _ => &[Rule::Element],
+        }
+    }
+}
+
+/// The table of all elements as Markdown, as `docs/dictionary.md` shows it.
+#[must_use]
+pub fn table() -> String {
+    let mut out = String::from(
+        "| element | English | tiếng Việt | samples / ví dụ | rules (error group) / quy tắc (nhóm lỗi) |\n",
+    );
+    out.push_str("|---|---|---|---|---|\n");
+    for element in Element::ALL {
+        let samples: Vec<_> = element.samples().iter().map(|s| format!("`{s}`")).collect();
+        let rules = element.rules().iter().map(|r| format!("`{}` ({})", r.code(), r.group().code()));
+        out.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            element.name(),
+            element.form(Lang::En),
+            element.form(Lang::Vi),
+            samples.join(", "),
+            rules.collect::<Vec<_>>().join(", "),
+        ));
+    }
+    out
+}
+
+fn year(text: &str) -> bool {
+    digits(text, 4) && (1800..=2199).contains(&number(text))
+}
+
+/// The first parts of a day that exists: of a month alone, its first.
+fn partial_date(text: &str) -> bool {
+    let Some(first) = text.get(..4) else { return false };
+    let whole = match text.len() {
+        4 => format!("{text}-01-01"),
+        7 => format!("{text}-01"),
+        10 => text.to_owned(),
+        _ => return false,
+    };
+    year(first) && crate::date::parse(&whole).is_some()
 }
 
 fn digits(text: &str, count: usize) -> bool {
@@ -198,6 +302,8 @@ mod tests {
             (E::EthnicGroup, &["01", "54"]),
             (E::Sex, &["0", "1", "2"]),
             (E::Dossier, &["H29.5-251123-0001"]),
+            (E::PartialDate, &["1800", "2199-12", "2024-02-29", "1985-01-31"]),
+            (E::CountryCode, &["VN", "LA"]),
         ];
         let bad: &[(Element, &[&str])] = &[
             (
@@ -214,6 +320,23 @@ mod tests {
             (E::PersonName, &["", " A", "A  B", "A1", "A\tB"]),
             (E::EthnicGroup, &["00", "55", "1"]),
             (E::Sex, &["3", "", "nam"]),
+            (
+                E::PartialDate,
+                &[
+                    "",
+                    "85",
+                    "1799",
+                    "2200",
+                    "1985-13",
+                    "1985-1",
+                    "2023-02-29",
+                    "1985-04-31",
+                    "198504",
+                    "1985-04-30 ",
+                    "19850430",
+                ],
+            ),
+            (E::CountryCode, &["vn", "VNM", "V1", "Đ"]),
             (E::Dossier, &["H29-251323-0001", "H29-251123-1", "251123-0001"]),
         ];
         for (element, texts) in good {
@@ -226,6 +349,26 @@ mod tests {
                 assert!(element.check(text).is_err(), "{} took {text:?}", element.name());
             }
         }
+    }
+
+    #[test]
+    fn the_dictionary_in_the_docs_is_this_one() {
+        let docs = include_str!("../../docs/dictionary.md");
+        assert!(docs.contains(&table()), "docs/dictionary.md differs; it should hold:\n{}", table());
+    }
+
+    #[test]
+    fn every_element_is_told_in_both_languages_and_its_samples_are_values_of_it() {
+        for element in Element::ALL {
+            assert_ne!(element.form(Lang::En), element.form(Lang::Vi), "{}", element.name());
+            assert!(!element.samples().is_empty(), "{}", element.name());
+            for sample in element.samples() {
+                assert_eq!(element.check(sample), Ok(()), "{} {sample}", element.name());
+            }
+        }
+        let first = |e: Element| e.samples()[0];
+        let states = (first(Element::Sex).parse().unwrap(), first(Element::BirthYear).parse().unwrap());
+        assert_eq!(personal_id_states(first(Element::PersonalId)), Some(states));
     }
 
     #[test]

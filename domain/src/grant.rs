@@ -32,8 +32,29 @@ pub struct Grant {
     /// How the record key is written.
     #[serde(default)]
     pub key: KeyForm,
-    /// How long it holds from its activation, as an ISO 8601 duration of whole years, months or days (`P12M`).
+    /// How long it holds from its activation, as an ISO 8601 duration of whole years, months or days (`P12M`), to the
+    /// end of the last day.
     pub duration: String,
+    /// The template whose bounds it keeps to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Given in an emergency: one signature, at most 72 hours, reviewed afterwards.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub emergency: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl Grant {
+    /// The label under which pseudonyms and hashes are derived for this recipient and purpose: no other recipient's, so
+    /// that two of them cannot match theirs. `number` rises when a secret is replaced, which makes a new edition.
+    #[must_use]
+    pub fn secret_label(&self, number: u32) -> String {
+        format!("pseudonym/{}/{}/{number}", self.recipient, self.purpose)
+    }
 }
 
 /// A field that a grant gives.
@@ -98,4 +119,8 @@ pub enum EndReason {
     Superseded,
     /// Its time ran out.
     Expired,
+    /// Suspended: the grant stands and gives nothing. Resumed, it goes on in a next edition, which is filled anew.
+    Suspended,
+    /// An article that it rested on is no longer in force.
+    Law,
 }

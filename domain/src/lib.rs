@@ -8,7 +8,10 @@
 //! | module | what |
 //! |---|---|
 //! | [`names`], [`topic`] | validated names, and the topics made of them |
+//! | [`identity`] | who a certificate is: a system and a serial |
 //! | [`contract`], [`grant`], [`control`] | the agreements in force, as the control log carries them |
+//! | [`law`] | what grants rest on, and until when |
+//! | [`trust`] | who may decide what: persons, signatures, votes |
 //! | [`schema`] | an Avro schema, parsed once and walked often |
 //! | [`date`] | days since 1970 and their text |
 //! | [`wire`], [`envelope`], [`frame`], [`key`] | bytes: view records, submitted changes, data records, record keys |
@@ -30,7 +33,9 @@ pub mod envelope;
 pub mod filter;
 pub mod frame;
 pub mod grant;
+pub mod identity;
 pub mod key;
+pub mod law;
 pub mod limits;
 pub mod log;
 pub mod names;
@@ -42,4 +47,5 @@ pub mod schema;
 pub mod secret;
 pub mod shape;
 pub mod topic;
+pub mod trust;
 pub mod wire;

@@ -104,3 +104,17 @@ pub const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
 
 /// Most violations reported of one record: more help nobody, and a report must stay readable.
 pub const MAX_VIOLATIONS: usize = 20;
+
+/// Most signatures of one control record: two persons for a decision, old and new key and root for a rotation, and room.
+pub const MAX_SIGNATURES: usize = 8;
+/// Longest that a signature may be carried before it is appended, in milliseconds: 90 days, the longest deadline of a
+/// review. It bounds how many nonces are remembered.
+pub const MAX_CARRIED_MS: i64 = 90 * 86_400_000;
+/// Most persons of a roster: some for each agency of a country.
+pub const MAX_PERSONS: usize = 10_000;
+/// Longest reason of a vote, in bytes.
+pub const MAX_REASON_BYTES: usize = 4096;
+
+/// Longest that an emergency grant holds, in milliseconds: 72 hours. Two persons decide within that about whatever is to
+/// go on.
+pub const MAX_EMERGENCY_MS: i64 = 72 * 3_600_000;

@@ -103,6 +103,10 @@ name! {
     View, "view"
 }
 name! {
+    /// The id of an article of law in the records of the bus.
+    ArticleId, "article"
+}
+name! {
     /// The id of a grant, never used again after it has ended.
     GrantId, "grant"
 }
@@ -113,6 +117,15 @@ name! {
 name! {
     /// A group of partitions that is claimed as a whole by one router loop.
     Group, "group"
+}
+
+name! {
+    /// A person who decides: an owner, an officer, a registrar. No login, no national ID.
+    Person, "person"
+}
+name! {
+    /// A proposal put to the vote, never used again.
+    ProposalId, "proposal"
 }
 
 impl View {

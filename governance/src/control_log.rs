@@ -99,20 +99,28 @@ pub(crate) fn follow(reader: &mut dyn Reader, set: &mut ControlSet, wait: Durati
     Ok(records.len())
 }
 
-/// Appends events in one flush; answers the end of the control log after them.
+/// Appends events that nobody signs in one flush; answers the end of the control log after them.
 ///
 /// # Errors
 /// [`AppendError`].
 pub(crate) fn append(log: &dyn Log, events: Vec<ControlEvent>, now_ms: i64) -> Result<Position, AppendError> {
-    let mut records = Vec::with_capacity(events.len());
-    for event in events {
-        let record = ControlRecord { format: FORMAT, at_ms: now_ms, event, signatures: Vec::new() };
+    let record = |event| ControlRecord { format: FORMAT, at_ms: now_ms, event, signatures: Vec::new() };
+    write(log, events.into_iter().map(record).collect())
+}
+
+/// Appends records in one flush; answers the end of the control log after them.
+///
+/// # Errors
+/// [`AppendError`].
+pub(crate) fn write(log: &dyn Log, decided: Vec<ControlRecord>) -> Result<Position, AppendError> {
+    let mut records = Vec::with_capacity(decided.len());
+    for record in decided {
         let value = serde_json::to_vec(&record).map_err(|e| AppendError::Event(e.to_string()))?;
         if value.len() > MAX_CONTROL_BYTES {
             return Err(AppendError::Event(format!("{} bytes, more than {MAX_CONTROL_BYTES}", value.len())));
         }
-        let value = Some(Bytes::from(value));
-        records.push(NewRecord { to: partition(), timestamp_ms: now_ms, key: Bytes::new(), value });
+        let (value, timestamp_ms) = (Some(Bytes::from(value)), record.at_ms);
+        records.push(NewRecord { to: partition(), timestamp_ms, key: Bytes::new(), value });
     }
     let mut writer = log.writer(&Principal::control());
     writer.write(records)?;

@@ -13,12 +13,15 @@ mod control_log;
 pub mod declared;
 pub mod duration;
 pub mod layout;
+pub mod life;
 pub mod new_dataset;
 pub mod plan;
 pub mod reconcile;
 pub mod registry;
+pub mod review;
 #[cfg(test)]
 mod testing;
+pub mod trust;
 
 pub use apply::{Applied, ApplyError, apply};
 pub use control_log::{AppendError, LoadError, bootstrap, end, load};

@@ -111,6 +111,8 @@ fn state(view: &ViewEntry, now: i64) -> String {
         Some((_, EndReason::Revoked)) => "revoked".into(),
         Some((_, EndReason::Superseded)) => "superseded".into(),
         Some((_, EndReason::Expired)) => "expired".into(),
+        Some((_, EndReason::Suspended)) => "suspended".into(),
+        Some((_, EndReason::Law)) => "ended by law".into(),
         None if view.in_force(now) => "active".into(),
         None if now < view.activation.starts_ms => "to come".into(),
         None => "expired".into(),

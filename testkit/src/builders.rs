@@ -99,6 +99,7 @@ pub fn contract(dataset: &str, provider: &str) -> Contract {
         schemas: vec![SchemaVersion { version: 1, id: SchemaId(1), schema: SCHEMA.into(), envelope_id: SchemaId(2) }],
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: kenh_domain::contract::Terms::default(),
     }
 }
 
@@ -121,6 +122,8 @@ pub fn grant(id: &str, recipient: &str, dataset: &str) -> Grant {
         filter: None,
         key: KeyForm::Clear,
         duration: "P12M".into(),
+        template: None,
+        emergency: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A real Apache Kafka for tests: one cluster a test process, started by `scripts/kafka` and gone with the process.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -22,12 +23,26 @@ impl Cluster {
     /// When it does not start: a test that needs a part which is missing fails.
     #[must_use]
     pub fn start(nodes: u32) -> Self {
+        Self::run(nodes, &[])
+    }
+
+    /// The same behind mutual TLS, where what no access list allows is denied: see [`Self::identity`].
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_tls(nodes: u32) -> Self {
+        Self::run(nodes, &["--tls"])
+    }
+
+    fn run(nodes: u32, more: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let port = free_ports();
         let dir = root.join("target").join(format!("kafka-test-{}-{port}", std::process::id()));
         let mut child = Command::new(root.join("scripts/kafka"))
             .args(["run", "--nodes", &nodes.to_string(), "--port", &port.to_string(), "--dir"])
             .arg(&dir)
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -45,31 +60,62 @@ impl Cluster {
         SHARED.get_or_init(|| Self::start(1))
     }
 
+    /// The one cluster with TLS of this test process.
+    #[must_use]
+    pub fn shared_tls() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start_tls(1))
+    }
+
+    /// The settings of a client that shows the certificate `CN=name,OU=serial`, which is made where it is missing. With
+    /// `kenh-control` and 1 a super user.
+    ///
+    /// # Panics
+    /// When the cluster has no TLS.
+    #[must_use]
+    pub fn identity(&self, name: &str, serial: u32) -> BTreeMap<String, String> {
+        let file = |end: &str| self.dir.join("tls").join(format!("{name}.{serial}.{end}"));
+        if !file("both.pem").exists() {
+            self.script("cert", &[name, &serial.to_string()]);
+        }
+        let path = |file: PathBuf| file.to_str().unwrap().to_owned();
+        [
+            ("security.protocol", "ssl".to_owned()),
+            ("ssl.ca.location", path(self.dir.join("tls/ca.pem"))),
+            ("ssl.certificate.location", path(file("pem"))),
+            ("ssl.key.location", path(file("key"))),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+
     /// `host:port` of its brokers.
     #[must_use]
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
-    fn script(&self, verb: &str, node: u32) {
+    fn script(&self, verb: &str, args: &[&str]) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let done = Command::new(root.join("scripts/kafka"))
-            .args([verb, &node.to_string(), "--dir"])
+            .arg(verb)
+            .args(args)
+            .arg("--dir")
             .arg(&self.dir)
             .stdin(Stdio::null())
             .status()
             .unwrap();
-        assert!(done.success(), "scripts/kafka {verb} {node} failed");
+        assert!(done.success(), "scripts/kafka {verb} {args:?} failed");
     }
 
     /// Kills a node with SIGKILL.
     pub fn kill(&self, node: u32) {
-        self.script("kill", node);
+        self.script("kill", &[&node.to_string()]);
     }
 
     /// Starts a killed node again on its data and waits until it is ready.
     pub fn restart(&self, node: u32) {
-        self.script("start", node);
+        self.script("start", &[&node.to_string()]);
     }
 }
 

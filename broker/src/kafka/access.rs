@@ -6,13 +6,23 @@
 //! {"format":1,"access":[{"principal":"…","operation":"read"}]}
 //! {"format":1,"deleted":true}
 //! ```
+//!
+//! Beside them stands which certificates of a system are in force, under the key `serials:<system>`:
+//!
+//! ```json
+//! {"format":1,"serials":[2,3]}
+//! ```
+//!
+//! A system of an agency that comes with a certificate of its own has no right to this topic. For such a *guest* the
+//! cluster alone says what he may do, and nothing is known here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use kenh_domain::identity::Serial;
 use kenh_domain::log::{Access, AdminError, Operation, Retention};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
@@ -20,6 +30,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde::{Deserialize, Serialize};
 
+use super::boundary::{Lists, Serials};
 use super::fetch::{Fetched, Fetcher, is_transient};
 use super::topics::Topics;
 use super::{ADMIN_TIMEOUT, Asker, Options, QUERY_TIMEOUT, settings};
@@ -36,9 +47,14 @@ struct Entry {
     format: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     access: Option<Vec<Access>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    serials: Option<BTreeSet<Serial>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
 }
+
+/// What a key begins with that names a system and not a topic; no topic's name holds a colon.
+const SERIALS_OF: &str = "serials:";
 
 /// The number of the format above.
 const FORMAT: u32 = 1;
@@ -51,7 +67,8 @@ struct Format {
 
 #[derive(Default)]
 struct State {
-    lists: HashMap<Topic, Vec<Access>>,
+    lists: Lists,
+    serials: Serials,
     /// Names that are not used again.
     deleted: HashSet<Topic>,
     /// A format that this release does not know was seen.
@@ -74,6 +91,8 @@ impl Inner {
 }
 
 pub struct AccessLists {
+    /// Who we are, where that is no role of the bus.
+    guest: Option<Principal>,
     inner: Arc<Inner>,
     topics: Arc<Topics>,
     producer: BaseProducer,
@@ -89,7 +108,11 @@ fn failed(error: impl Into<kenh_domain::log::StorageError>) -> AdminError {
 
 impl AccessLists {
     pub fn open(options: &Options, topics: Arc<Topics>, asker: Arc<Asker>) -> Result<Arc<Self>, AdminError> {
-        topics.make(NAME, 1, Retention::Compacted { tombstone_days: 30 })?;
+        // A role that may read it need not be one that may make it.
+        let exists = asker.fetch_metadata(Some(NAME), QUERY_TIMEOUT).map_err(failed)?;
+        if exists.topics().iter().all(|topic| topic.partitions().is_empty()) {
+            topics.make(NAME, 1, Retention::Compacted { tombstone_days: 30 })?;
+        }
         let start = await_bounds(&asker)?.0;
         let mut fetcher = Fetcher::new(options, "kenh-access").map_err(failed)?;
         fetcher.assign(&[(NAME.into(), 0, start)]).map_err(failed)?;
@@ -110,6 +133,7 @@ impl AccessLists {
         });
         let producer = settings::producer(options, "kenh-access").set("linger.ms", "0").create().map_err(failed)?;
         let lists = Self {
+            guest: None,
             inner,
             topics,
             producer,
@@ -124,8 +148,28 @@ impl AccessLists {
         Ok(Arc::new(lists))
     }
 
+    /// For a system that comes with a certificate of its own: the cluster says what it may do.
+    pub fn guest(
+        options: &Options,
+        topics: Arc<Topics>,
+        asker: Arc<Asker>,
+        me: Principal,
+    ) -> Result<Arc<Self>, AdminError> {
+        let inner = Arc::new(Inner { state: Mutex::default(), moved: Condvar::new(), stop: AtomicBool::new(true) });
+        let producer = settings::producer(options, "kenh-access").create().map_err(failed)?;
+        Ok(Arc::new(Self {
+            guest: Some(me),
+            inner,
+            topics,
+            producer,
+            asker,
+            follower: None,
+            changing: Mutex::default(),
+        }))
+    }
+
     /// Waits until everything that is in the topic now is in memory.
-    fn catch_up(&self) -> Result<(), AdminError> {
+    pub fn catch_up(&self) -> Result<(), AdminError> {
         let end = await_bounds(&self.asker)?.1;
         let begun = Instant::now();
         let mut state = self.inner.lock();
@@ -143,11 +187,18 @@ impl AccessLists {
 
     /// None: it is deleted.
     fn write(&self, topic: &Topic, list: Option<&[Access]>) -> Result<(), AdminError> {
+        let access = list.map(<[Access]>::to_vec);
+        let entry = Entry { format: FORMAT, access, serials: None, deleted: list.is_none() };
+        self.put(&topic.to_string(), &entry)
+    }
+
+    fn put(&self, key: &str, entry: &Entry) -> Result<(), AdminError> {
+        if let Some(me) = &self.guest {
+            return Err(failed(format!("{me} is no role of the bus: only those change access lists")));
+        }
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = Entry { format: FORMAT, access: list.map(<[Access]>::to_vec), deleted: list.is_none() };
-        let value = serde_json::to_vec(&entry).map_err(failed)?;
-        let key = topic.to_string();
-        let record = BaseRecord::<str, [u8]>::to(NAME).partition(0).key(&key).payload(&value);
+        let value = serde_json::to_vec(entry).map_err(failed)?;
+        let record = BaseRecord::<str, [u8]>::to(NAME).partition(0).key(key).payload(&value);
         self.producer.send(record).map_err(|(error, _)| failed(error))?;
         let begun = Instant::now();
         while self.producer.in_flight_count() > 0 {
@@ -201,7 +252,32 @@ impl AccessLists {
         self.inner.lock().lists.get(topic).cloned()
     }
 
+    /// Which certificates of a system are in force.
+    pub fn serials(&self, system: &Principal) -> BTreeSet<Serial> {
+        self.inner.lock().serials.get(system).cloned().unwrap_or_default()
+    }
+
+    /// From here on these certificates of a system are in force, and no others.
+    pub fn set_serials(&self, system: &Principal, serials: BTreeSet<Serial>) -> Result<(), AdminError> {
+        let entry = Entry { format: FORMAT, access: None, serials: Some(serials), deleted: false };
+        self.put(&format!("{SERIALS_OF}{system}"), &entry)
+    }
+
+    /// Everything that the cluster's own lists are made of, as far as it has been read.
+    pub fn everything<T>(&self, look: impl FnOnce(&Lists, &Serials) -> T) -> T {
+        let state = self.inner.lock();
+        look(&state.lists, &state.serials)
+    }
+
+    /// How far the topic has been read.
+    pub fn read_until(&self) -> i64 {
+        self.inner.lock().until
+    }
+
     fn may(&self, principal: &Principal, topic: &Topic, operation: Operation) -> bool {
+        if let Some(me) = &self.guest {
+            return me == principal;
+        }
         let state = self.inner.lock();
         state.lists.get(topic).is_some_and(|list| {
             principal.is_role() || list.iter().any(|a| &a.principal == principal && a.operation == operation)
@@ -232,10 +308,12 @@ impl State {
     fn take(&mut self, fetched: Fetched) {
         match fetched {
             Fetched::Record { offset, key, value, .. } => {
-                let topic = std::str::from_utf8(&key).ok().and_then(|name| name.parse::<Topic>().ok());
-                match topic {
-                    Some(topic) => self.put(offset, topic, value.as_deref()),
-                    None => tracing::error!(offset, "a record of {NAME} names no topic of the bus"),
+                let key = std::str::from_utf8(&key).unwrap_or_default();
+                let system = key.strip_prefix(SERIALS_OF).and_then(|system| system.parse::<Principal>().ok());
+                match (key.parse::<Topic>(), system) {
+                    (Ok(topic), _) => self.put(offset, topic, value.as_deref()),
+                    (Err(_), Some(system)) => self.put_serials(offset, system, value.as_deref()),
+                    (Err(_), None) => tracing::error!(offset, "a record of {NAME} names no topic of the bus"),
                 }
                 self.until = self.until.max(offset + 1);
             }
@@ -246,6 +324,22 @@ impl State {
                     self.failed = Some(format!("{code}: {message}"));
                 }
             }
+        }
+    }
+
+    fn put_serials(&mut self, offset: i64, system: Principal, value: Option<&[u8]>) {
+        self.serials.remove(&system);
+        let Some(value) = value else { return };
+        match (serde_json::from_slice::<Format>(value), serde_json::from_slice::<Entry>(value)) {
+            (Ok(Format { format: FORMAT }), Ok(Entry { serials: Some(serials), .. })) => {
+                self.serials.insert(system, serials);
+            }
+            (Ok(Format { format }), _) if format > FORMAT => {
+                tracing::error!(offset, format, "a record of {NAME} has a format of a newer release");
+                self.newer = Some(format);
+            }
+            // Default deny: no certificate of it is in force.
+            _ => tracing::error!(offset, "a record of {NAME} cannot be read"),
         }
     }
 

@@ -5,7 +5,10 @@
 //! | [`settings`] | what every client of ours is told, and why |
 //! | `topics` | topics as the cluster has them: making, deleting, listing |
 //! | `access` | access lists, in a compacted topic of their own |
-//! | `fetch` | the one place that calls librdkafka directly |
+//! | [`boundary`] | the lines that the cluster's own access lists are to have |
+//! | [`acl`] | the cluster's own access lists |
+//! | `enforce` | keeping the second as the first says |
+//! | `fetch` | reading; with `acl` the place that calls librdkafka directly |
 //! | `claim` | a group as a transactional producer |
 //! | `writer` | writing outside transactions |
 //! | `pool` | clients of readers, kept for the next reader |
@@ -23,14 +26,19 @@
 //! - *Incarnation*: the cluster's id. A topic made again would start at position 0 under the same id, so that the name of
 //!   a deleted topic is refused for good: `kenh.access` remembers it. Kênh needs none twice; editions rise.
 //!
-//! # What it does not do
-//! It reads and writes as one client of the cluster, with the rights that its configuration gives it. Access lists are
-//! kept in the topic `kenh.access` and enforced by every process of Kênh; a client that goes past Kênh is held off only
-//! by the cluster's own authentication and ACLs, which come with the boundary of the governance work.
+//! # Who enforces access
+//! It reads and writes as one client of the cluster. Access lists are kept in the topic `kenh.access` and enforced by every
+//! process of Kênh. Where the settings name a certificate (`ssl.certificate.location`), the process that shows the control
+//! role's keeps the cluster's own lists in line with them, so that the cluster holds everybody to them ([`boundary`]); a
+//! process with the certificate of an agency's system acts as that system alone, and sees no list. Without certificates a
+//! client that goes past Kênh is held off only by what the cluster does otherwise.
 
 mod access;
+pub mod acl;
+pub mod boundary;
 mod claim;
 pub mod cluster;
+mod enforce;
 mod fetch;
 mod pool;
 mod reader;
@@ -38,11 +46,12 @@ pub mod settings;
 mod topics;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use kenh_domain::identity::Identity;
 use kenh_domain::log::{
     Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, NewRecord, Position, ReadError, Reader,
     TopicPartition, TopicSpec, Writer,
@@ -107,6 +116,14 @@ pub enum ConnectError {
         /// What is wrong with it; never its value, which may be a secret.
         problem: &'static str,
     },
+    /// The certificate that we are to show cannot be used.
+    #[error("`kafka.settings.ssl.certificate.location` {file} {problem}: see docs/boundary.md")]
+    Certificate {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The client cannot be made with these settings (a key file that is not there, for example).
     #[error("the Kafka client cannot be made: check `kafka.settings`")]
     Client(#[source] KafkaError),
@@ -166,21 +183,23 @@ type Asker = BaseConsumer<Complaints>;
 
 /// Waits for the first answer of the cluster: at most [`QUERY_TIMEOUT`], and no longer once every broker has refused.
 fn reach(asker: &Asker, options: &Options) -> Result<(), ConnectError> {
+    use RDKafkaErrorCode as Code;
     let begun = Instant::now();
     loop {
         let Err(error) = asker.fetch_metadata(None, FIRST_TIMEOUT) else { return Ok(()) };
         // Hands complaints over.
         while asker.poll(Duration::ZERO).is_some() {}
         let complaints = asker.context();
-        let last = complaints.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let last = complaints.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let bootstrap = options.bootstrap.clone();
-        use RDKafkaErrorCode as Code;
         let refused = last
             .as_ref()
             .and_then(|(error, _)| error.rdkafka_error_code())
             .is_some_and(|code| matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL));
-        let over = refused || complaints.all_down.load(Ordering::Relaxed) || begun.elapsed() > QUERY_TIMEOUT;
-        if over {
+        // That all are down may be heard before the reason why.
+        let down =
+            complaints.all_down.load(Ordering::Relaxed) && (last.is_some() || begun.elapsed() > FIRST_TIMEOUT * 2);
+        if refused || down || begun.elapsed() > QUERY_TIMEOUT {
             let reason = last.map_or_else(|| error.to_string(), |(_, reason)| reason);
             return Err(match refused {
                 true => ConnectError::Refused { bootstrap, reason },
@@ -193,6 +212,8 @@ fn reach(asker: &Asker, options: &Options) -> Result<(), ConnectError> {
 /// A Kafka cluster as a log.
 pub struct KafkaLog {
     options: Options,
+    /// Who we are to the cluster; none: it does not ask for certificates.
+    identity: Option<Identity>,
     incarnation: Incarnation,
     topics: Arc<Topics>,
     access: Arc<AccessLists>,
@@ -200,6 +221,8 @@ pub struct KafkaLog {
     asker: Arc<Asker>,
     shared: Arc<Shared>,
     pool: Arc<Pool>,
+    /// Topics whose list stands in `kenh.access` while the cluster's own lines for it do not follow yet.
+    owed: Mutex<BTreeSet<Topic>>,
 }
 
 impl KafkaLog {
@@ -207,11 +230,15 @@ impl KafkaLog {
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub fn connect(options: Options) -> Result<Self, ConnectError> {
+    pub fn connect(mut options: Options) -> Result<Self, ConnectError> {
         if options.bootstrap.trim().is_empty() {
             return Err(ConnectError::NoBootstrap);
         }
         settings::check(&options)?;
+        let identity = settings::identity(&options)?;
+        if let Some(me) = &identity {
+            options.settings.insert(settings::GROUP.into(), me.system.to_string());
+        }
         let config = settings::consumer(&options, "kenh-ask");
         let asker = Asker::from_config_and_context(&config, Complaints::default()).map_err(ConnectError::Client)?;
         reach(&asker, &options)?;
@@ -222,10 +249,15 @@ impl KafkaLog {
         let asker = Arc::new(asker);
         let topics = Arc::new(Topics::connect(&options).map_err(ConnectError::Client)?);
         let wrong = |source| ConnectError::Access { bootstrap: options.bootstrap.clone(), source };
-        let access = AccessLists::open(&options, topics.clone(), asker.clone()).map_err(wrong)?;
+        let access = match identity.as_ref().filter(|me| !me.system.is_role()) {
+            Some(me) => AccessLists::guest(&options, topics.clone(), asker.clone(), me.system.clone()),
+            None => AccessLists::open(&options, topics.clone(), asker.clone()),
+        };
+        let access = access.map_err(wrong)?;
         let shared = Shared::new(&options).map_err(ConnectError::Client)?;
         let pool = Arc::new(Pool::new(&options));
-        Ok(Self { incarnation: Incarnation(id), topics, access, asker, shared, pool, options })
+        let owed = Mutex::default();
+        Ok(Self { incarnation: Incarnation(id), identity, topics, access, asker, shared, pool, options, owed })
     }
 
     /// First and end offset of a partition as the cluster has them now.
@@ -260,12 +292,14 @@ impl Log for KafkaLog {
     fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
         self.access.may_make(&spec.topic)?;
         self.topics.create(spec)?;
-        self.access.know(&spec.topic)
+        self.access.know(&spec.topic)?;
+        self.enforce(&spec.topic)
     }
 
     fn delete_topic(&self, topic: &Topic) -> Result<(), AdminError> {
-        // Access goes first, so that nobody of ours reads what is being deleted.
+        // Access goes first, so that nobody reads what is being deleted.
         self.access.forget(topic)?;
+        self.enforce(topic)?;
         self.topics.delete(topic)
     }
 
@@ -274,10 +308,13 @@ impl Log for KafkaLog {
     }
 
     fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
-        self.access.set(topic, access)
+        self.access.set(topic, access)?;
+        self.enforce(topic)
     }
 
     fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError> {
+        // Whoever compares it with what should be is to hear of a list that is not in force.
+        self.pay(topic)?;
         self.access.get(topic).ok_or_else(|| AdminError::Missing(topic.clone()))
     }
 
@@ -316,7 +353,11 @@ impl Log for KafkaLog {
         })
     }
 
+    /// The cluster applies retention by itself. What its access lists have drifted to is mended here.
     fn maintain(&self, _now_ms: i64) -> Result<(), AdminError> {
+        if self.keeps_the_boundary() {
+            self.mend()?;
+        }
         Ok(())
     }
 }

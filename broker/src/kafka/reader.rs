@@ -222,6 +222,8 @@ fn translate(source: usize, code: RDKafkaErrorCode, message: &str) -> Option<Fai
     use RDKafkaErrorCode as Code;
     match code {
         code if is_transient(code) => None,
+        // A certificate that is no longer in force has not even its own group's name left.
+        Code::GroupAuthorizationFailed => Some(Failed::Denied(source)),
         code if is_missing(code) => Some(Failed::Denied(source)),
         Code::AutoOffsetReset | Code::OffsetOutOfRange => Some(Failed::Gone(source)),
         _ => Some(Failed::Other(source, format!("{code}: {message}").into())),

@@ -1,9 +1,12 @@
 //! What every client of ours tells librdkafka, and why. Where a setting is not named here, librdkafka's default holds.
 
+use kenh_domain::identity::{Identity, IdentityError};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
+use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_ORGANIZATIONAL_UNIT};
+use x509_parser::x509::X509Name;
 
 use super::{ConnectError, Options};
 
@@ -81,6 +84,53 @@ fn own(mut config: ClientConfig, options: &Options) -> ClientConfig {
     config
 }
 
+/// The same for a client that is in no group: it would complain of a group's name.
+fn own_without_group(mut config: ClientConfig, options: &Options) -> ClientConfig {
+    for (key, value) in options.settings.iter().filter(|(key, _)| key.as_str() != GROUP) {
+        config.set(key, value);
+    }
+    config
+}
+
+/// Which group a reader says it is in. Not free to be set, but for ourselves: a client that shows a certificate uses the
+/// one group name that a system may use in any case, its own.
+pub(super) const GROUP: &str = "group.id";
+
+/// Who a client with these settings is to the cluster: what its certificate says. None where it shows none.
+///
+/// # Errors
+/// [`ConnectError::Certificate`].
+pub fn identity(options: &Options) -> Result<Option<Identity>, ConnectError> {
+    let tls = options.settings.get("security.protocol").is_some_and(|p| p.eq_ignore_ascii_case("ssl"));
+    let Some(file) = options.settings.get("ssl.certificate.location").filter(|_| tls) else { return Ok(None) };
+    let wrong = |problem: String| ConnectError::Certificate { file: file.clone(), problem };
+    let text = std::fs::read(file).map_err(|error| wrong(format!("cannot be read ({error})")))?;
+    let none = || wrong("holds no certificate".to_owned());
+    // The first is the client's own; those of its issuers may follow.
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&text).map_err(|_| none())?;
+    let certificate = pem.parse_x509().map_err(|_| none())?;
+    identity_of(certificate.subject()).map(Some).map_err(|error| wrong(format!("is of nobody: {error}")))
+}
+
+/// A subject that is one OU and one CN, in this order, and nothing else.
+fn identity_of(subject: &X509Name<'_>) -> Result<Identity, IdentityError> {
+    let mut parts = subject.iter();
+    let mut part = |kind| {
+        let rdn = parts.next().ok_or(IdentityError)?;
+        let mut attributes = rdn.iter();
+        match (attributes.next(), attributes.next()) {
+            (Some(only), None) if *only.attr_type() == kind => only.as_str().map_err(|_| IdentityError),
+            _ => Err(IdentityError),
+        }
+    };
+    let serial = part(OID_X509_ORGANIZATIONAL_UNIT)?;
+    let system = part(OID_X509_COMMON_NAME)?;
+    if parts.next().is_some() {
+        return Err(IdentityError);
+    }
+    format!("CN={system},OU={serial}").parse()
+}
+
 /// A client that reads what is committed. It belongs to no group (librdkafka wants a name all the same): partitions are
 /// assigned, positions are its owner's business.
 pub fn consumer(options: &Options, client: &str) -> ClientConfig {
@@ -110,7 +160,7 @@ pub fn producer(options: &Options, client: &str) -> ClientConfig {
     let mut config = common(options, client);
     producing(&mut config);
     config.set("linger.ms", "5").set("message.timeout.ms", DELIVERY_TIMEOUT_MS.to_string());
-    own(config, options)
+    own_without_group(config, options)
 }
 
 /// A client that commits for a group.
@@ -126,7 +176,7 @@ pub fn claim(options: &Options, transactional_id: &str) -> ClientConfig {
         .set("linger.ms", "0")
         // AddOffsetsToTxn meets its own AddPartitionsToTxn; the default of 100 ms would be most of a commit.
         .set("retry.backoff.ms", "2");
-    own(config, options)
+    own_without_group(config, options)
 }
 
 fn producing(config: &mut ClientConfig) {

@@ -49,6 +49,7 @@ fn contract() -> Contract {
         schemas: vec![SchemaVersion { version: 1, id: RECORD, schema: SCHEMA.into(), envelope_id: ENVELOPE }],
         fields,
         code_lists: [("units".to_owned(), vec!["00001@2025-07-01".to_owned()])].into(),
+        terms: crate::contract::Terms::default(),
     }
 }
 

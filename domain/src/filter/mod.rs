@@ -30,6 +30,7 @@ mod bind;
 mod lex;
 mod parse;
 mod print;
+mod terms;
 
 #[cfg(test)]
 mod oracle;
@@ -45,6 +46,8 @@ use crate::schema::{Schema, Spans, Value};
 use crate::wire::SchemaId;
 
 use bind::{Node, Operand};
+
+pub use terms::{Term, Terms};
 
 /// A row filter, compiled for the records of one writer schema. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use cel::objects::Key;
 use cel::{Context, Program, Value};
 use proptest::prelude::*;
 
-use super::Filter;
 use super::testing::{Row, schema};
+use super::{Filter, Terms};
 use crate::date;
 use crate::schema::Spans;
 
@@ -213,6 +213,10 @@ proptest! {
         prop_assert_eq!(theirs, Ok(Value::Bool(filter.matches(&body, &spans))), "{}", expr.cel());
         prop_assert_eq!(normal.matches(&body, &spans), filter.matches(&body, &spans));
         prop_assert_eq!(normal.normalised(), filter.normalised());
+
+        let terms = Terms::of(&expr.ours(), &str::to_owned).unwrap();
+        let told = terms.outcome(&schema, &body, &spans, &mut Vec::new()).unwrap();
+        prop_assert_eq!(told, filter.matches(&body, &spans), "{}", expr.ours());
     }
 
     /// No text breaks the compiler, and whatever it takes CEL's parser takes as well.

@@ -1,7 +1,7 @@
 //! A golden table of what filters mean, and of what is refused.
 
 use super::testing::{RECORD, Row, schema};
-use super::{Atom, Filter, FilterError, IndexKey};
+use super::{Atom, Filter, FilterError, IndexKey, Terms};
 use crate::limits::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_TERMS};
 use crate::schema::{Schema, Spans};
 use crate::wire::SchemaId;
@@ -331,4 +331,34 @@ fn a_field_that_an_older_version_lacks_takes_its_default_or_null() {
 #[test]
 fn the_test_record_is_the_one_in_its_schema() {
     assert_eq!(schema().text(), RECORD);
+}
+
+#[test]
+fn every_comparison_is_told_also_those_that_decide_nothing() {
+    let row = Row {
+        so: 7,
+        dai: 0,
+        thuc: 0.0,
+        ma: "79".into(),
+        ten: None,
+        so_null: None,
+        ngay: 0,
+        ngay_null: None,
+        gioi: 0,
+        co: false,
+        co_null: None,
+        noi: None,
+    };
+    let schema = schema();
+    let (body, mut spans) = (row.encode(), Spans::new());
+    schema.walk(&body, &mut spans).unwrap();
+    // Named as in a view, and shown as in the grant.
+    let name = |path: &str| if path == "tinh" { "ma".to_owned() } else { path.to_owned() };
+    let terms = Terms::of("tinh=='79' && !(co || so < 7) && (ten == null || so in [1,2])", &name).unwrap();
+    let mut each = Vec::new();
+    assert!(terms.outcome(&schema, &body, &spans, &mut each).unwrap());
+    let told: Vec<(&str, bool)> = each.iter().map(|(text, holds)| (text.as_str(), *holds)).collect();
+    let wanted =
+        [("tinh == \"79\"", true), ("co", false), ("so < 7", false), ("ten == null", true), ("so in [1, 2]", false)];
+    assert_eq!(told, wanted);
 }

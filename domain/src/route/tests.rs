@@ -62,6 +62,7 @@ fn contract() -> Contract {
         schemas: vec![version(1), version(2)],
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: crate::contract::Terms::default(),
     }
 }
 
@@ -205,6 +206,8 @@ fn grant(view: u32, fields: Vec<GrantedField>, filter: Option<&str>, key: KeyFor
         filter: filter.map(Into::into),
         key,
         duration: "P1Y".into(),
+        template: None,
+        emergency: false,
     }
 }
 

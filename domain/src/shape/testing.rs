@@ -44,6 +44,7 @@ pub(super) fn contract(key: &[&str]) -> Contract {
         schemas: vec![],
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: crate::contract::Terms::default(),
     }
 }
 
@@ -74,6 +75,8 @@ pub(super) fn grant(fields: Vec<GrantedField>, key: KeyForm) -> Grant {
         filter: None,
         key,
         duration: "P12M".into(),
+        template: None,
+        emergency: false,
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kenh_domain::contract::{Contract, Effective, Pii, Provider, VersionSource};
+use kenh_domain::contract::{Contract, Effective, Provider, Terms, VersionSource};
 use kenh_domain::limits::{MAX_CONTROL_BYTES, MAX_PARTITIONS};
 use kenh_domain::names::{Agency, Dataset};
 use kenh_domain::schema::{Schema, Type};
@@ -15,7 +15,7 @@ use kenh_domain::schema::{Schema, Type};
 use super::problem::Problem;
 use super::properties::{self, Property};
 use super::yaml::{Document, Fields, Kind, Node, nearest};
-use super::{Marks, text};
+use super::{Marks, terms, text};
 
 /// A contract as declared: everything but the ids of its schemas.
 #[derive(Debug, Clone)]
@@ -38,21 +38,8 @@ pub struct DeclaredSchema {
 }
 
 /// Keys of a contract that are for people and other tools.
-const DESCRIPTIVE: &[&str] = &[
-    "name",
-    "tenant",
-    "tags",
-    "servers",
-    "dataProduct",
-    "domain",
-    "support",
-    "price",
-    "roles",
-    "slaDefaultElement",
-    "slaProperties",
-    "authoritativeDefinitions",
-    "contractCreatedTs",
-];
+const DESCRIPTIVE: &[&str] =
+    &["name", "tenant", "tags", "servers", "dataProduct", "price", "roles", "slaDefaultElement", "contractCreatedTs"];
 
 /// Reads a contract from the keys beside `kind`, and the files beside it.
 pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredContract, Marks)> {
@@ -78,12 +65,22 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredC
         let hint = "only a contract with status active (or deprecated) is applied; keep drafts elsewhere";
         doc.problem(node.at, format!("the status of this contract is {status:?}"), hint);
     }
+    let mut settings = Settings::default();
     let owner = fields.need(doc, "team").and_then(|n| {
         marks.set("team", n.at);
-        team(doc, n)
+        let (owner, owners, officers) = terms::team(doc, n);
+        settings.terms.owners = owners;
+        settings.terms.data_protection = officers;
+        owner
     });
+    settings.terms.contacts = fields.take("support").map(|n| terms::contacts(doc, n)).unwrap_or_default();
+    settings.terms.group = fields.take("domain").and_then(|n| doc.text(n, "the domain of a contract"));
+    let articles = fields.take("authoritativeDefinitions").map(|n| terms::articles(doc, n));
+    settings.terms.articles = articles.unwrap_or_default();
+    if let Some(node) = fields.take("slaProperties") {
+        (settings.terms.update_within, settings.terms.retention) = terms::service_levels(doc, node);
+    }
     let description = fields.take("description").map(|n| description(doc, n)).unwrap_or_default();
-    let mut settings = Settings::default();
     if let Some(custom) = fields.take("customProperties") {
         properties::settings(doc, custom, "a contract", |doc, name, node| {
             marks.set(name, node.at);
@@ -118,10 +115,37 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredC
         schemas: Vec::new(),
         fields,
         code_lists,
+        terms: settings.terms,
     };
     if contract.open && contract.personal() {
         let message = "the contract says kenh.open, and has personal data";
         doc.problem(marks.get("kenh.open"), message, "an open dataset is free of personal data");
+    }
+    if contract.open
+        && let Some((path, _)) = contract.fields.iter().find(|(_, rules)| rules.secret)
+    {
+        let message = format!("the contract says kenh.open, and {path} is secret");
+        doc.problem(marks.get("kenh.open"), message, "an open dataset has no secret field");
+    }
+    if let (Some(newest), Some(back)) = (versions.last(), &contract.terms.share_back)
+        && let Some(territory) = &back.territory
+    {
+        match newest.schema.path(territory) {
+            Some(path) if *path.ty().inner() == Type::Text => {}
+            Some(_) => {
+                let message = format!("kenh.shareBack goes by {territory}, which is no text");
+                doc.problem(
+                    marks.get("kenh.shareBack"),
+                    message,
+                    "name the field that holds the code of the territory",
+                );
+            }
+            None => {
+                let hint = newest.schema.nearest(territory).map(|near| format!("did you mean {near}?"));
+                let message = format!("kenh.shareBack goes by {territory}, which is no field");
+                doc.problem(marks.get("kenh.shareBack"), message, hint.unwrap_or_default());
+            }
+        }
     }
     Some((DeclaredContract { contract, versions }, marks))
 }
@@ -146,15 +170,6 @@ pub fn parts(version: &str) -> Option<[u32; 3]> {
     numbers.try_into().ok()
 }
 
-/// ODCS's team; its name is the agency that answers for the contract.
-fn team(doc: &mut Document<'_>, node: &Node) -> Option<Agency> {
-    let mut fields = doc.fields(node, "the team of a contract")?;
-    let name = fields.need(doc, "name").and_then(|n| doc.parsed(n, "the team's name, which is the owning agency"));
-    fields.also(&["id", "description", "members", "tags", "customProperties", "authoritativeDefinitions"]);
-    fields.finish(doc);
-    name
-}
-
 fn description(doc: &mut Document<'_>, node: &Node) -> String {
     let Some(mut fields) = doc.fields(node, "the description of a contract") else { return String::new() };
     let purpose = fields.take("purpose").and_then(|n| doc.text(n, "the purpose of a contract"));
@@ -172,6 +187,7 @@ struct Settings {
     effective: Effective,
     open: bool,
     synthetic: bool,
+    terms: Terms,
 }
 
 impl Settings {
@@ -203,6 +219,8 @@ impl Settings {
                 None => {}
             },
             "kenh.open" => self.open = doc.boolean(node, name).unwrap_or_default(),
+            "kenh.shareBack" => self.terms.share_back = terms::share_back(doc, node),
+            "kenh.onward" => self.terms.onward = terms::onward(doc, node),
             "kenh.synthetic" => self.synthetic = doc.boolean(node, name).unwrap_or_default(),
             _ => return false,
         }
@@ -270,7 +288,7 @@ fn record(doc: &mut Document<'_>, node: &Node, marks: &mut Marks) -> Option<Vec<
     ]);
     fields.finish(doc);
     let mut out = Vec::new();
-    properties::read(doc, properties?, "", Pii::None, &mut out);
+    properties::read(doc, properties?, "", properties::Class::default(), &mut out);
     for property in &out {
         marks.set(&format!("schema.{}", property.path), property.at);
     }

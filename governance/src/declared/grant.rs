@@ -71,6 +71,20 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredG
         }
         None => Some(KeyForm::Clear),
     };
+    let template = match fields.take("template") {
+        Some(node) => {
+            marks.set("template", node.at);
+            doc.text(node, "the template of a grant").map(Some)
+        }
+        None => Some(None),
+    };
+    let emergency = match fields.take("emergency") {
+        Some(node) => {
+            marks.set("emergency", node.at);
+            doc.boolean(node, "whether a grant is for an emergency")
+        }
+        None => Some(false),
+    };
     let ended = match fields.take("state") {
         Some(node) => choice(doc, node, "the state of a grant", &[("active", false), ("ended", true)]),
         None => Some(false),
@@ -88,6 +102,8 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredG
         filter: filter?,
         key: key?,
         duration: duration?,
+        template: template?,
+        emergency: emergency?,
     };
     Some((DeclaredGrant { grant, ended: ended? }, marks))
 }

@@ -9,6 +9,7 @@ pub mod contract;
 mod grant;
 mod problem;
 mod properties;
+pub mod terms;
 pub mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};

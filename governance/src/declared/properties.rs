@@ -57,7 +57,8 @@ const DESCRIPTIVE: &[&str] = &[
 const LOGICAL: &[&str] = &["string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"];
 
 /// Reads a list of properties, those below them included.
-pub fn read(doc: &mut Document<'_>, node: &Node, prefix: &str, pii: Pii, out: &mut Vec<Property>) {
+/// Those that lie within a classified one are classified alike.
+pub fn read(doc: &mut Document<'_>, node: &Node, prefix: &str, class: Class, out: &mut Vec<Property>) {
     let Some(items) = doc.list(node, "properties") else { return };
     for item in items {
         let Some(mut fields) = doc.fields(item, "a property") else { continue };
@@ -67,14 +68,22 @@ pub fn read(doc: &mut Document<'_>, node: &Node, prefix: &str, pii: Pii, out: &m
             doc.problem(item.at, format!("property {path} is described twice"), "keep one of the two");
             continue;
         }
-        property(doc, fields, path, pii, out);
+        property(doc, fields, path, class, out);
     }
 }
 
-fn property(doc: &mut Document<'_>, mut fields: Fields<'_>, path: String, inherited: Pii, out: &mut Vec<Property>) {
+/// How a field is classified: what the fields below it are too, unless they say otherwise.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Class {
+    pii: Pii,
+    secret: bool,
+}
+
+fn property(doc: &mut Document<'_>, mut fields: Fields<'_>, path: String, inherited: Class, out: &mut Vec<Property>) {
     let at = fields.at;
     let what = format!("property {path}");
-    let mut rules = FieldRules { pii: inherited, ..FieldRules::default() };
+    let Class { pii, secret } = inherited;
+    let mut rules = FieldRules { pii, secret, ..FieldRules::default() };
     let logical = fields.need(doc, "logicalType").and_then(|n| {
         let logical = doc.text(n, &format!("the logicalType of {path}"))?;
         if !LOGICAL.contains(&logical.as_str()) {
@@ -111,9 +120,14 @@ fn property(doc: &mut Document<'_>, mut fields: Fields<'_>, path: String, inheri
     fields.also(DESCRIPTIVE);
     fields.finish(doc);
 
-    let pii = rules.pii;
-    let bare =
-        FieldRules { pii, description: rules.description.clone(), required: rules.required, ..FieldRules::default() };
+    let class = Class { pii: rules.pii, secret: rules.secret };
+    let bare = FieldRules {
+        pii: rules.pii,
+        secret: rules.secret,
+        description: rules.description.clone(),
+        required: rules.required,
+        ..FieldRules::default()
+    };
     if path.contains("[]") && rules != bare {
         doc.problem(
             at,
@@ -124,14 +138,14 @@ fn property(doc: &mut Document<'_>, mut fields: Fields<'_>, path: String, inheri
     let logical = logical.unwrap_or_default();
     out.push(Property { path: path.clone(), at, logical, rules, key });
     if let Some(below) = below {
-        read(doc, below, &path, pii, out);
+        read(doc, below, &path, class, out);
     }
     if let Some(items) = items {
         let path = format!("{path}[]");
         if let Some(mut item) = doc.fields(items, &format!("items of {path}")) {
             // Items have no name in ODCS; all the rest is a property.
             item.also(&["name"]);
-            property(doc, item, path, pii, out);
+            property(doc, item, path, class, out);
         }
     }
 }
@@ -242,6 +256,9 @@ fn setting(doc: &mut Document<'_>, name: &str, node: &Node, path: &str, rules: &
             }
             None => {}
         },
+        "kenh.secret" => {
+            rules.secret = doc.boolean(node, &format!("kenh.secret of {path}")).unwrap_or(rules.secret);
+        }
         "kenh.values" => rules.values = doc.each(node, &format!("kenh.values of {path}")),
         "kenh.codeList" => {
             if let Some(list) = doc.text(node, &format!("kenh.codeList of {path}")) {

@@ -21,6 +21,8 @@ mod grants;
 mod tests;
 mod words;
 
+pub(crate) use words::day;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 

@@ -65,6 +65,7 @@ fn events(plan: &Plan) -> Vec<String> {
             ControlEvent::Renewal { view_no, grant, .. } => format!("renewal {} by {}", view_no.0, grant.id),
             ControlEvent::End { view_no, reason } => format!("end {} {reason:?}", view_no.0),
             ControlEvent::Epoch { .. } => "epoch".into(),
+            other => format!("{other:?}"),
         })
         .collect()
 }

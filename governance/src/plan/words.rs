@@ -112,6 +112,7 @@ pub fn contract(old: &Contract, new: &Contract) -> Vec<String> {
         ("whether changes may speak of the future", old.effective == new.effective),
         ("whether the data is open", old.open == new.open),
         ("whether the data is synthetic", old.synthetic == new.synthetic),
+        ("who answers for it, or what it promises", old.terms == new.terms),
     ] {
         if !same {
             out.push(what.into());

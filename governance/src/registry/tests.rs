@@ -60,6 +60,7 @@ fn set() -> ControlSet {
         schemas,
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: kenh_domain::contract::Terms::default(),
     })));
     for edition in 1..=2 {
         let grant = Grant {
@@ -74,6 +75,8 @@ fn set() -> ControlSet {
             filter: None,
             key: KeyForm::Clear,
             duration: "P12M".into(),
+            template: None,
+            emergency: false,
         };
         events.push(ControlEvent::Grant(Box::new(Activation {
             view_no: ViewNo(edition),

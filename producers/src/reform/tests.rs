@@ -65,6 +65,7 @@ fn contract(dataset: &str) -> Contract {
         synthetic: custom("kenh.synthetic").is_some(),
         schemas: vec![SchemaVersion { version: 1, id: RECORD, schema, envelope_id: ENVELOPE }],
         code_lists: code_lists.collect(),
+        terms: kenh_domain::contract::Terms::default(),
         fields: found.fields,
     }
 }

@@ -57,6 +57,7 @@ pub fn contract() -> Contract {
         schemas: vec![SchemaVersion { version: 1, id: RECORD, schema: SCHEMA.into(), envelope_id: ENVELOPE }],
         fields,
         code_lists: [("xa".to_owned(), vec!["26740".to_owned()])].into(),
+        terms: kenh_domain::contract::Terms::default(),
         ..builders::contract("ho-so", "G01")
     }
 }

@@ -78,6 +78,7 @@ pub fn contract(partitions: u32, providers: &[&str], versions: u32) -> Contract 
         schemas: (1..=versions).map(version).collect(),
         fields: BTreeMap::new(),
         code_lists: BTreeMap::new(),
+        terms: kenh_domain::contract::Terms::default(),
     }
 }
 
@@ -200,6 +201,8 @@ impl Granted {
             filter: self.tinh.map(|tinh| format!("Tinh == '{tinh}'")),
             key: if self.pseudonym { KeyForm::Pseudonym } else { KeyForm::Clear },
             duration: "P1Y".into(),
+            template: None,
+            emergency: false,
         }
     }
 

@@ -1,0 +1,314 @@
+//! The table: which control event needs whose signature, on a bus whose genesis names a root.
+//!
+//! | event | needs |
+//! |---|---|
+//! | genesis | nothing: it names the root |
+//! | roster | the root |
+//! | root | the root before and the root after |
+//! | rotation | the person's key before and the key after |
+//! | agency, law | a registrar |
+//! | proposal | its author |
+//! | vote | whoever votes |
+//! | contract | the proposal's approval by an owner and a data-protection officer of the agency that answers for the dataset: two persons, neither the author, and no refusal |
+//! | grant, renewal | the same, and that the recipient has taken it up |
+//! | grant for an emergency | the same, but the approval of one of the two persons is enough |
+//! | end: revoked, suspended | an owner or data-protection officer of that agency |
+//! | end: ended | one of those, or a recipient of the agency that receives |
+//! | end: superseded | nothing; a newer edition, or an approved grant for the same view, must stand |
+//! | end: expired, law | nothing; its time must be over |
+//! | epoch | two persons, each an owner or data-protection officer of the provider or of the agency that answers for the dataset |
+//! | schema | nothing: a schema counts where a contract or grant names it, and there it is checked |
+//!
+//! `docs/signatures.md` shows this table; a test holds it to that.
+
+use super::proposal::{Document, Standing, Verdict};
+use super::roster::{Member, Role};
+use super::{TrustError, Who};
+use crate::control::{Activation, ControlEvent, ControlSet};
+use crate::grant::{EndReason, Grant};
+use crate::limits::MAX_CARRIED_MS;
+use crate::names::{Agency, Dataset, Person};
+
+/// Who has signed a record; every signature has been verified.
+pub struct Signers<'a> {
+    /// When: the record's time.
+    pub at_ms: i64,
+    /// Whether the root has.
+    pub root: bool,
+    /// The persons.
+    pub members: Vec<&'a Member>,
+}
+
+impl Signers<'_> {
+    fn have(&self, agency: &Agency, role: Role) -> bool {
+        self.members.iter().any(|m| &m.agency == agency && m.has(role, self.at_ms))
+    }
+
+    fn any_has(&self, role: Role) -> bool {
+        self.members.iter().any(|m| m.has(role, self.at_ms))
+    }
+
+    fn are(&self, person: &Person) -> bool {
+        self.members.iter().any(|m| &m.person == person)
+    }
+
+    fn words(&self) -> String {
+        let mut who: Vec<String> = self.members.iter().map(|m| format!("{} of {}", m.person, m.agency)).collect();
+        if self.root {
+            who.push(Who::Root.to_string());
+        }
+        who.join(", ")
+    }
+
+    fn lacking(&self, needs: String) -> TrustError {
+        if self.members.is_empty() && !self.root {
+            return TrustError::Unsigned { needs };
+        }
+        TrustError::MissingRole { needs, by: self.words() }
+    }
+}
+
+/// Whether `event` has what it needs.
+///
+/// # Errors
+/// [`TrustError`]: the record is ignored.
+pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> Result<(), TrustError> {
+    let require =
+        |enough: bool, needs: &dyn Fn() -> String| if enough { Ok(()) } else { Err(signers.lacking(needs())) };
+    match event {
+        // The fold knows the keys of both and has verified them.
+        ControlEvent::Genesis { .. }
+        | ControlEvent::Root { .. }
+        | ControlEvent::Rotation { .. }
+        | ControlEvent::Schema(_) => Ok(()),
+        ControlEvent::Roster(_) => require(signers.root, &|| "the signature of the root".into()),
+        ControlEvent::Agency(_) | ControlEvent::Law(_) => {
+            require(signers.any_has(Role::Registrar), &|| "the signature of a registrar".into())
+        }
+        ControlEvent::Proposal(proposal) => {
+            require(signers.are(&proposal.author), &|| format!("the signature of its author, {}", proposal.author))
+        }
+        ControlEvent::Vote(vote) => {
+            require(signers.are(&vote.person), &|| format!("the signature of {}, whose vote it is", vote.person))?;
+            may_vote(set, vote, signers)
+        }
+        ControlEvent::Contract(contract) => approved(set, &Document::of_contract(contract), signers.at_ms),
+        ControlEvent::Grant(activation) => {
+            approved(set, &Document::of_grant(&activation.grant), signers.at_ms)?;
+            machine_made(activation, signers.at_ms)
+        }
+        ControlEvent::Renewal { grant, ends_ms, .. } => {
+            approved(set, &Document::of_grant(grant), signers.at_ms)?;
+            ends_in_time(grant, signers.at_ms, *ends_ms)
+        }
+        ControlEvent::End { view_no, reason } => {
+            let Some(entry) = set.views.get(view_no) else { return Ok(()) };
+            let Activation { grant, ends_ms, .. } = &*entry.activation;
+            let owner = owner(set, &grant.dataset);
+            let by_owner = owner.is_some_and(|owner| decides(signers, owner));
+            match reason {
+                EndReason::Revoked | EndReason::Suspended => require(by_owner, &|| needs_owner(owner)),
+                EndReason::Ended => {
+                    let by_recipient = signers.have(&grant.recipient, Role::Recipient);
+                    let needs = || format!("{}, or of a recipient of {}", needs_owner(owner), grant.recipient);
+                    require(by_owner || by_recipient, &needs)
+                }
+                EndReason::Superseded => superseded(set, *view_no, signers.at_ms),
+                EndReason::Expired | EndReason::Law if *ends_ms <= signers.at_ms => Ok(()),
+                EndReason::Expired | EndReason::Law => {
+                    Err(TrustError::Unfit(format!("view {} has not expired yet", view_no.0)))
+                }
+            }
+        }
+        ControlEvent::Epoch { dataset, provider, by, .. } => {
+            let may = |m: &&&Member| {
+                let of = &m.agency == provider || owner(set, dataset) == Some(&m.agency);
+                of && (m.has(Role::Owner, signers.at_ms) || m.has(Role::DataProtectionOfficer, signers.at_ms))
+            };
+            let deciding: Vec<_> = signers.members.iter().filter(may).collect();
+            let both = by.iter().all(|name| deciding.iter().any(|m| m.person.as_str() == name));
+            require(both && deciding.len() >= 2, &|| {
+                format!(
+                    "the signatures of the two persons that it names, each an owner or data-protection officer of {provider} or of the owner of {dataset}"
+                )
+            })
+        }
+    }
+}
+
+fn needs_owner(owner: Option<&Agency>) -> String {
+    match owner {
+        Some(owner) => format!("the signature of an owner or data-protection officer of {owner}"),
+        None => "the signature of an owner or data-protection officer of the dataset's agency".into(),
+    }
+}
+
+fn decides(signers: &Signers<'_>, agency: &Agency) -> bool {
+    signers.have(agency, Role::Owner) || signers.have(agency, Role::DataProtectionOfficer)
+}
+
+/// The agency that answers for a dataset now.
+fn owner<'a>(set: &'a ControlSet, dataset: &Dataset) -> Option<&'a Agency> {
+    set.contracts.get(dataset).map(|contract| &contract.owner)
+}
+
+/// The agency whose persons decide about a document: the dataset's present owner, or whom a first contract names.
+#[must_use]
+pub fn decided_by<'a>(set: &'a ControlSet, document: &'a Document) -> Option<&'a Agency> {
+    owner(set, document.dataset()).or(match document {
+        Document::Contract(contract) => Some(&contract.owner),
+        Document::Grant(_) => None,
+    })
+}
+
+/// Whether a vote may be cast: who approves or refuses decides for the dataset, who takes up is the recipient.
+fn may_vote(set: &ControlSet, vote: &super::Vote, signers: &Signers<'_>) -> Result<(), TrustError> {
+    // Whether the proposal stands is for the fold.
+    let Some(standing) = set.proposals.get(&vote.proposal) else { return Ok(()) };
+    let document = &standing.proposal.document;
+    match vote.verdict {
+        Verdict::Approve | Verdict::Refuse => {
+            let agency = decided_by(set, document);
+            if agency.is_some_and(|agency| decides(signers, agency)) {
+                Ok(())
+            } else {
+                Err(signers.lacking(needs_owner(agency)))
+            }
+        }
+        Verdict::TakeUp => match document.view() {
+            Some((recipient, ..)) if signers.have(recipient, Role::Recipient) => Ok(()),
+            Some((recipient, ..)) => Err(signers.lacking(format!("the signature of a recipient of {recipient}"))),
+            None => Err(TrustError::Unfit("a contract is not taken up; a grant is".into())),
+        },
+        Verdict::AdviseFor | Verdict::AdviseAgainst => Ok(()),
+    }
+}
+
+/// Whether a document is approved, and by whom it still is to be: the rule that stands in the table.
+///
+/// # Errors
+/// [`TrustError::NotApproved`], saying what is missing.
+pub fn approved(set: &ControlSet, document: &Document, at_ms: i64) -> Result<(), TrustError> {
+    let digest = document.digest();
+    let of_it = set.proposals.values().filter(|s| s.digest == digest);
+    let mut missing = format!("no proposal of exactly this document stands; propose it (sha256 {digest})");
+    for standing in of_it {
+        match gaps(set, standing, at_ms) {
+            gaps if gaps.is_empty() => return Ok(()),
+            gaps => missing = format!("proposal {} lacks {}", standing.proposal.id, gaps.join(", and ")),
+        }
+    }
+    Err(TrustError::NotApproved { what: document.subject().to_string(), missing })
+}
+
+/// What a proposal still lacks, in words; nothing when it is approved.
+#[must_use]
+pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
+    let (Some(roster), document) = (&set.roster, &standing.proposal.document) else {
+        return vec!["a roster".into()];
+    };
+    let Some(agency) = decided_by(set, document) else { return vec![format!("a contract of {}", document.dataset())] };
+    let mut gaps = Vec::new();
+    if standing.released.is_some() {
+        gaps.push("a new proposal: this one has been released, and counts once".into());
+    }
+    if at_ms >= standing.proposal.deadline_ms.saturating_add(MAX_CARRIED_MS) {
+        gaps.push("a new proposal: this one was to be released within 90 days of its deadline".into());
+    }
+    let refusals: Vec<_> = standing.said(Verdict::Refuse).map(ToString::to_string).collect();
+    if !refusals.is_empty() {
+        gaps.push(format!("what {} asked for when refusing it", refusals.join(" and ")));
+    }
+    let approving: Vec<&Member> = standing
+        .said(Verdict::Approve)
+        .filter(|person| *person != &standing.proposal.author)
+        .filter_map(|person| roster.member(person))
+        .filter(|m| &m.agency == agency)
+        .collect();
+    let (owner, officer) = (Role::Owner, Role::DataProtectionOfficer);
+    // Two persons: somebody with both roles counts for one of them.
+    let two = approving
+        .iter()
+        .any(|a| a.has(owner, at_ms) && approving.iter().any(|b| b.person != a.person && b.has(officer, at_ms)));
+    let emergency = matches!(document, Document::Grant(grant) if grant.emergency);
+    let one = approving.iter().any(|m| m.has(owner, at_ms) || m.has(officer, at_ms));
+    if !(two || emergency && one) {
+        let lacks = |role| !approving.iter().any(|m| m.has(role, at_ms));
+        let lacking: Vec<_> = [owner, officer].into_iter().filter(|role| lacks(*role)).map(|r| r.to_string()).collect();
+        gaps.push(match lacking.as_slice() {
+            [] => format!("a second person's approval: {owner} and {officer} of {agency} are two persons"),
+            lacking => format!("the approval of the {} of {agency}, not the author", lacking.join(" and of the ")),
+        });
+    }
+    if let Some((recipient, ..)) = document.view() {
+        let takes_up = |p: &Person| roster.member(p).is_some_and(|m| &m.agency == recipient);
+        if !standing.said(Verdict::TakeUp).any(takes_up) {
+            gaps.push(format!("that a recipient of {recipient} takes it up"));
+        }
+    }
+    gaps
+}
+
+/// What of an activation nobody signs may not say more than the grant. (That its schema is the view's shows when the
+/// shape is compiled under it.)
+fn machine_made(activation: &Activation, at_ms: i64) -> Result<(), TrustError> {
+    let Activation { grant, starts_ms, ends_ms, secret_label, .. } = activation;
+    let (stem, number) = secret_label.rsplit_once('/').unwrap_or_default();
+    if number.parse().map(|n| grant.secret_label(n)).as_ref() != Ok(secret_label) {
+        return Err(TrustError::Unfit(format!(
+            "grant {} would derive pseudonyms under a secret ({stem}) that is not its recipient's and purpose's own",
+            grant.id
+        )));
+    }
+    if *starts_ms < at_ms {
+        return Err(TrustError::Unfit(format!("grant {} would start before it was activated", grant.id)));
+    }
+    ends_in_time(grant, *starts_ms, *ends_ms)
+}
+
+/// No grant holds for longer than its duration, whatever calendar is counted by: years of 366 days, months of 31, and a
+/// day for its last one.
+fn ends_in_time(grant: &Grant, from_ms: i64, ends_ms: i64) -> Result<(), TrustError> {
+    let longest = longest_days(&grant.duration)
+        .ok_or_else(|| TrustError::Unfit(format!("grant {} has no duration that can be read", grant.id)))?;
+    if ends_ms.saturating_sub(from_ms) > (longest + 1) * 86_400_000 {
+        return Err(TrustError::Unfit(format!("grant {} would hold for longer than {}", grant.id, grant.duration)));
+    }
+    Ok(())
+}
+
+fn longest_days(duration: &str) -> Option<i64> {
+    let mut rest = duration.strip_prefix('P')?;
+    let mut days = 0;
+    for (letter, each) in [('Y', 366), ('M', 31), ('D', 1)] {
+        if let Some((number, tail)) = rest.split_once(letter) {
+            days += number.parse::<u16>().ok().map(i64::from)? * each;
+            rest = tail;
+        }
+    }
+    rest.is_empty().then_some(days)
+}
+
+/// An edition makes room for a newer one of its view, or for an approved grant that will take its name.
+fn superseded(set: &ControlSet, view_no: crate::control::ViewNo, at_ms: i64) -> Result<(), TrustError> {
+    let Some(entry) = set.views.get(&view_no) else { return Ok(()) };
+    let Grant { recipient, dataset, view, .. } = &entry.activation.grant;
+    let newer = set
+        .editions(recipient, dataset, view)
+        .any(|other| other.activation.edition > entry.activation.edition && other.ended.is_none());
+    let approved_next = || {
+        set.proposals.values().any(|standing| {
+            let document = &standing.proposal.document;
+            document.view() == Some((recipient, dataset, view))
+                && document != &Document::of_grant(&entry.activation.grant)
+                && gaps(set, standing, at_ms).is_empty()
+        })
+    };
+    if newer || approved_next() {
+        return Ok(());
+    }
+    Err(TrustError::Unfit(format!(
+        "view {} is not superseded: no newer edition or approved grant has its name",
+        view_no.0
+    )))
+}

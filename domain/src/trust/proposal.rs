@@ -1,0 +1,180 @@
+//! What is put to the vote: a contract or a grant, word for word, and the page on which its review was read.
+//!
+//! A decision names the SHA-256 of the document's canonical JSON and of the page: whoever approves has approved these and no
+//! others. Machine-made parts (schema ids, edition numbers, start and end) are no part of it; the fold checks them itself.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::signature::canonical;
+use crate::contract::Contract;
+use crate::grant::Grant;
+use crate::log::Position;
+use crate::names::{Agency, Dataset, GrantId, Person, View};
+use crate::wire::SchemaId;
+
+pub use crate::names::ProposalId;
+
+/// What is decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "of", content = "document", rename_all = "kebab-case")]
+pub enum Document {
+    /// A contract, or a new version of one.
+    Contract(Box<Contract>),
+    /// A grant.
+    Grant(Box<Grant>),
+}
+
+/// What a document is about, for finding it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The contract of a dataset.
+    Contract(Dataset),
+    /// A grant.
+    Grant(GrantId),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Contract(dataset) => write!(f, "the contract of {dataset}"),
+            Self::Grant(id) => write!(f, "grant {id}"),
+        }
+    }
+}
+
+impl Document {
+    /// A contract as persons decide it: ids of schemas are the bus's own business.
+    #[must_use]
+    pub fn of_contract(contract: &Contract) -> Self {
+        let mut contract = contract.clone();
+        for version in &mut contract.schemas {
+            (version.id, version.envelope_id) = (SchemaId(0), SchemaId(0));
+        }
+        Self::Contract(Box::new(contract))
+    }
+
+    /// A grant as persons decide it.
+    #[must_use]
+    pub fn of_grant(grant: &Grant) -> Self {
+        Self::Grant(Box::new(grant.clone()))
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Contract(contract) => Subject::Contract(contract.dataset.clone()),
+            Self::Grant(grant) => Subject::Grant(grant.id.clone()),
+        }
+    }
+
+    /// The dataset it is about.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        match self {
+            Self::Contract(contract) => &contract.dataset,
+            Self::Grant(grant) => &grant.dataset,
+        }
+    }
+
+    /// The view that a grant is for: whoever ends an edition to make room names it.
+    #[must_use]
+    pub fn view(&self) -> Option<(&Agency, &Dataset, &View)> {
+        match self {
+            Self::Contract(_) => None,
+            Self::Grant(grant) => Some((&grant.recipient, &grant.dataset, &grant.view)),
+        }
+    }
+
+    /// SHA-256 of its canonical JSON, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let text = serde_json::to_value(self).ok().and_then(|v| canonical(&v)).unwrap_or_default();
+        Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// A document put to the vote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Proposal {
+    /// Its name, never used again.
+    pub id: ProposalId,
+    /// What is proposed.
+    pub document: Document,
+    /// SHA-256 of the review page that people read, in hexadecimal.
+    pub page_sha256: String,
+    /// Who proposes it; they do not approve it.
+    pub author: Person,
+    /// Until when votes count: milliseconds since 1970 (UTC), exclusive.
+    pub deadline_ms: i64,
+}
+
+/// What somebody says to a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Approved, by an owner or data-protection officer.
+    Approve,
+    /// Refused, by one of them; a reason is given.
+    Refuse,
+    /// The recipient takes the grant up.
+    TakeUp,
+    /// A subscriber who would be hit is for it; kept, not counted.
+    AdviseFor,
+    /// Or against it.
+    AdviseAgainst,
+}
+
+/// A vote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Vote {
+    /// On what.
+    pub proposal: ProposalId,
+    /// Digest of the document that was read.
+    pub document_sha256: String,
+    /// Digest of the page that was read.
+    pub page_sha256: String,
+    /// Whose.
+    pub person: Person,
+    /// What they say.
+    pub verdict: Verdict,
+    /// Why; a refusal has a reason.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// A proposal as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// It.
+    pub proposal: Proposal,
+    /// Its document's digest.
+    pub digest: String,
+    /// Votes in the order in which they came, each with its time.
+    pub votes: Vec<(i64, Vote)>,
+    /// Where its document came into force. That happens once: what has ended since, or was changed, is decided anew.
+    pub released: Option<Position>,
+}
+
+impl Standing {
+    /// The last vote of a person that decides something.
+    #[must_use]
+    pub fn vote_of(&self, person: &Person) -> Option<&Vote> {
+        self.votes.iter().rev().map(|(_, vote)| vote).find(|v| &v.person == person)
+    }
+
+    /// Whoever said this and has not said otherwise since.
+    pub fn said(&self, verdict: Verdict) -> impl Iterator<Item = &Person> {
+        let last = move |(n, (_, vote)): (usize, &(i64, Vote))| {
+            self.votes[n + 1..].iter().all(|(_, later)| later.person != vote.person)
+        };
+        self.votes
+            .iter()
+            .enumerate()
+            .filter(move |(n, entry)| entry.1.verdict == verdict && last((*n, entry)))
+            .map(|(_, (_, vote))| &vote.person)
+    }
+}

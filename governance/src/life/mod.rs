@@ -1,0 +1,58 @@
+//! The life of a grant: where it stands, who moves it on, and what it gives.
+//!
+//! Pure functions of the control set, of what recipients have confirmed, and of the time. They read what was decided and
+//! decide nothing: what comes into force is planned in [`plan`](crate::plan) and written by [`apply`](crate::apply::apply).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`explain`](mod@explain) | which rows and fields a grant gives, and why, on one record |
+
+pub mod explain;
+
+use kenh_domain::contract::{Contract, Pii};
+use kenh_domain::grant::EndReason;
+use serde::Serialize;
+
+pub use explain::{ExplainError, Explanation, Sample, explain};
+
+/// A sentence in both languages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Said {
+    /// English.
+    pub en: String,
+    /// Vietnamese.
+    pub vi: String,
+}
+
+fn said(en: impl Into<String>, vi: impl Into<String>) -> Said {
+    Said { en: en.into(), vi: vi.into() }
+}
+
+/// The calendar day of a moment in Việt Nam.
+fn day(ms: i64) -> String {
+    crate::plan::day(ms)
+}
+
+/// Why something has ended, in words.
+#[must_use]
+pub fn ended(reason: EndReason) -> Said {
+    match reason {
+        EndReason::Ended => said("ended by its document", "chấm dứt theo văn bản cấp quyền"),
+        EndReason::Revoked => said("revoked", "bị thu hồi"),
+        EndReason::Superseded => said("another edition or grant took its place", "được thay thế"),
+        EndReason::Expired => said("its time ran out", "hết thời hạn"),
+        EndReason::Suspended => said("suspended", "tạm đình chỉ"),
+        EndReason::Law => said("an article that it rested on is out of force", "điều luật làm căn cứ hết hiệu lực"),
+    }
+}
+
+/// The class of a field: the highest of those that the contract gives to it, to a record that holds it, or to what it
+/// holds.
+#[must_use]
+pub fn pii_of(contract: &Contract, path: &str) -> Pii {
+    let related = |other: &str| {
+        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        below(other, path) || below(path, other)
+    };
+    contract.fields.iter().filter(|(other, _)| related(other)).map(|(_, rules)| rules.pii).max().unwrap_or_default()
+}

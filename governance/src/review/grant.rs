@@ -1,0 +1,417 @@
+//! The review of a proposed grant.
+
+use std::collections::BTreeMap;
+
+use kenh_domain::contract::{Contract, Pii};
+use kenh_domain::control::{Activation, ControlSet, ViewEntry, ViewNo};
+use kenh_domain::element::Element;
+use kenh_domain::filter::{Atom, Filter};
+use kenh_domain::grant::{Grant, KeyForm, Mask};
+use kenh_domain::log::Position;
+use kenh_domain::names::Agency;
+use kenh_domain::schema::{Schema, Spans};
+use kenh_domain::secret::Secret;
+use kenh_domain::shape::{InForce, Shape};
+use kenh_domain::topic::Edition;
+use kenh_domain::wire::SchemaId;
+
+use super::chain;
+use super::{
+    Counts, Held, Hit, NewlySeen, Review, Sample, SeenField, Severity, Whom, Words, class_of, held, sample, schemas,
+    standing, words,
+};
+use crate::duration::Duration;
+
+/// Under which pseudonyms of samples are made: they stand for no real one.
+const SAMPLE_LABEL: &str = "sample";
+
+/// Examines `grant` against everything in `set`, with what is known of `counts`, as of `now_ms` (milliseconds since 1970,
+/// UTC). A grant for a view that its recipient has already is reviewed as the change of that view.
+#[must_use]
+pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i64) -> Review {
+    let mut review = Review {
+        title: Words::new(
+            format!("Grant {}: {} receives {}", grant.id, grant.recipient, grant.dataset),
+            format!("Văn bản cấp quyền {}: {} nhận {}", grant.id, grant.recipient, grant.dataset),
+        ),
+        dataset: grant.dataset.clone(),
+        synthetic: false,
+        at_ms: now_ms,
+        facts: facts(set, grant),
+        changes: Vec::new(),
+        findings: Vec::new(),
+        hits: Vec::new(),
+        newly: Vec::new(),
+        samples: Vec::new(),
+        union: Vec::new(),
+    };
+    people(set, grant, &mut review);
+    let Some(contract) = set.contracts.get(&grant.dataset).map(|c| &**c) else {
+        let says = Words::new(
+            format!("there is no contract for {}", grant.dataset),
+            format!("chưa có hợp đồng dữ liệu cho {}", grant.dataset),
+        );
+        review.find(Severity::Blocks, "no-contract", "", says);
+        return review.settle();
+    };
+    review.synthetic = contract.synthetic;
+    let current = standing(set, now_ms).map(|v| &v.activation.grant).find(|g| same_view(g, grant));
+    let versions = schemas(contract).unwrap_or_default();
+    match Shape::compile(contract, &versions, grant, None, SAMPLE_LABEL, None) {
+        Ok(_) => samples(contract, &versions, current, grant, &mut review),
+        Err(error) => {
+            let en = format!("it cannot be compiled: {}", chain(&error));
+            let vi = format!("không thể thi hành văn bản này: {}", chain(&error));
+            review.find(Severity::Blocks, "cannot-compile", "", Words::new(en, vi));
+        }
+    }
+    classes(contract, grant, &mut review);
+    law(contract, grant, &mut review);
+    linked(set, contract, grant, now_ms, &mut review);
+    if contract.provider(&grant.recipient).is_some() {
+        let says = Words::new(
+            "the recipient provides this dataset: what came from it is shared back to it (NĐ 194/2025, Article 16); a refusal is in writing, with reason and article",
+            "cơ quan nhận cũng là nguồn cung cấp: dữ liệu do cơ quan cung cấp được chia sẻ lại cho cơ quan đó (NĐ 194/2025, Điều 16); từ chối phải bằng văn bản, nêu lý do và căn cứ",
+        );
+        review.find(Severity::Note, "share-back", "", says);
+    }
+    newly(contract, current, grant, counts, &mut review);
+    changes(contract, current, grant, &mut review);
+    review.union = union(set, contract, Some(grant), now_ms);
+    review.union.retain(|(agency, _)| agency == &grant.recipient);
+    review.settle()
+}
+
+fn same_view(a: &Grant, b: &Grant) -> bool {
+    (&a.recipient, &a.dataset, &a.view) == (&b.recipient, &b.dataset, &b.view)
+}
+
+fn facts(set: &ControlSet, grant: &Grant) -> Vec<(Words, Words)> {
+    let mut out = Vec::new();
+    let mut say = |en: &str, vi: &str, what: Words| out.push((Words::new(en, vi), what));
+    let title = |agency: &Agency| match set.agencies.get(agency) {
+        Some(document) => format!("{agency}, {}", document.title),
+        None => agency.to_string(),
+    };
+    say("recipient", "cơ quan nhận", Words::same(title(&grant.recipient)));
+    let systems: Vec<_> = grant.systems.iter().map(ToString::to_string).collect();
+    say("through its systems", "qua các hệ thống", Words::same(systems.join(", ")));
+    say("purpose", "mục đích", words::bilingual(&grant.purpose));
+    for article in &grant.legal_basis {
+        say("under", "căn cứ pháp lý", Words::same(article));
+    }
+    let vi = format!("{} kể từ ngày có hiệu lực", grant.duration);
+    say("holds for", "thời hạn", Words::new(format!("{} from its activation", grant.duration), vi));
+    let key = match grant.key {
+        KeyForm::Clear => Words::new("as it is", "nguyên giá trị"),
+        KeyForm::Pseudonym => Words::new(
+            "a pseudonym, for this recipient and purpose only",
+            "mã giả danh, chỉ dùng cho cơ quan và mục đích này",
+        ),
+    };
+    say("record key", "khóa bản ghi", key);
+    if let Some(contract) = set.contracts.get(&grant.dataset) {
+        say("rows", "phạm vi dòng", words::rows(contract, grant.filter.as_deref()));
+        if let Some(filter) = &grant.filter {
+            say("the filter to the letter", "nguyên văn bộ lọc", Words::same(filter));
+        }
+        say("owner of the data", "cơ quan chủ quản dữ liệu", Words::same(title(&contract.owner)));
+        if let Some(onward) = contract.terms.onward {
+            say("may be passed on", "chuyển tiếp", words::onward(onward));
+        }
+        if let Some(retention) = &contract.terms.retention {
+            let period = words::period(retention.period);
+            let en = format!("{}, under {}", period.en, retention.article);
+            say("retention", "thời hạn lưu trữ", Words::new(en, format!("{}, theo {}", period.vi, retention.article)));
+        }
+    }
+    out
+}
+
+/// Who receives is an agency, through systems of its own.
+fn people(set: &ControlSet, grant: &Grant, review: &mut Review) {
+    let Some(agency) = set.agencies.get(&grant.recipient) else {
+        let en = format!("there is no agency {}", grant.recipient);
+        let vi = format!("không có cơ quan {}", grant.recipient);
+        return review.find(Severity::Blocks, "no-agency", "", Words::new(en, vi));
+    };
+    for system in grant.systems.iter().filter(|s| !agency.systems.contains(s)) {
+        let en = format!("{system} is not a system of {}", grant.recipient);
+        let vi = format!("{system} không phải hệ thống của {}", grant.recipient);
+        review.find(Severity::Blocks, "not-its-system", "", Words::new(en, vi));
+    }
+    if grant.systems.is_empty() {
+        let says = Words::new(
+            "it names no system: nobody could read the view",
+            "không nêu hệ thống nào: không ai đọc được khung nhìn",
+        );
+        review.find(Severity::Blocks, "no-system", "", says);
+    }
+}
+
+/// Sensitive and secret fields that are given as they are.
+fn classes(contract: &Contract, grant: &Grant, review: &mut Review) {
+    for field in &grant.fields {
+        let (pii, secret) = class_of(contract, &field.path);
+        let hidden = matches!(field.mask, Some(Mask::Null | Mask::Constant(_)));
+        if secret && !hidden {
+            let says = Words::new("it is secret, and is given unmasked", "trường mật nhưng được cấp không che");
+            review.find(Severity::Blocks, "secret-field", &field.path, says);
+        }
+        if pii == Pii::Sensitive && !hidden {
+            let says = Words::new("sensitive personal data", "dữ liệu cá nhân nhạy cảm");
+            review.find(Severity::Attention, "sensitive-field", &field.path, says);
+        }
+    }
+}
+
+/// An article, and an end.
+fn law(contract: &Contract, grant: &Grant, review: &mut Review) {
+    if grant.legal_basis.iter().all(|article| article.trim().is_empty()) {
+        let says = Words::new("it names no article of law", "không nêu căn cứ pháp lý");
+        review.find(Severity::Blocks, "no-legal-basis", "", says);
+    }
+    match grant.duration.parse::<Duration>() {
+        Err(error) => review.find(
+            Severity::Blocks,
+            "duration",
+            "",
+            Words::new(
+                error.to_string(),
+                format!("thời hạn {:?} không đọc được: viết P12M, P1Y hoặc P90D", grant.duration),
+            ),
+        ),
+        Ok(duration) if contract.personal() && !duration.within_a_year() => {
+            let en = format!("{} is more than 12 months, and personal data is concerned", grant.duration);
+            let vi = format!("{} dài hơn 12 tháng, trong khi có dữ liệu cá nhân", grant.duration);
+            review.find(Severity::Blocks, "too-long", "", Words::new(en, vi));
+        }
+        Ok(_) => {}
+    }
+}
+
+/// Whether what the recipient then holds, taken together, undoes a pseudonym.
+fn linked(set: &ControlSet, contract: &Contract, grant: &Grant, now_ms: i64, review: &mut Review) {
+    let is_person = |c: &Contract, path: &str| {
+        let element = c.fields.get(path).and_then(|r| r.element.as_deref());
+        element.and_then(|e| e.parse().ok()) == Some(Element::PersonalId)
+    };
+    let clear = |c: &Contract, g: &Grant| {
+        g.fields
+            .iter()
+            .find(|f| f.mask.is_none() && (c.key.contains(&f.path) || is_person(c, &f.path)))
+            .map(|f| f.path.clone())
+    };
+    if grant.key == KeyForm::Pseudonym
+        && let Some(path) = clear(contract, grant)
+    {
+        let says = Words::new(
+            "the key is a pseudonym, and this field says who it is",
+            "khóa là mã giả danh nhưng trường này cho biết đó là ai",
+        );
+        review.find(Severity::Blocks, "pseudonym-undone", path, says);
+    }
+    let people = contract.personal();
+    let others = standing(set, now_ms)
+        .map(|v| &v.activation.grant)
+        .filter(|g| g.recipient == grant.recipient && !same_view(g, grant));
+    for other in others.filter(|_| people) {
+        let Some(of) = set.contracts.get(&other.dataset) else { continue };
+        let names = |c: &Contract, g: &Grant| g.key == KeyForm::Clear || clear(c, g).is_some();
+        let (this, that) = (names(contract, grant), names(of, other));
+        if other.dataset == grant.dataset && this != that {
+            let en = format!(
+                "{} holds the same people under grant {}: one with a pseudonym, the other in clear; together they undo it",
+                grant.recipient, other.id
+            );
+            let vi = format!(
+                "{} đang giữ cùng những người này theo văn bản {}: một bên giả danh, một bên rõ danh tính; ghép lại sẽ lộ danh tính",
+                grant.recipient, other.id
+            );
+            review.find(Severity::Blocks, "pseudonym-beside-clear", "", Words::new(en, vi));
+        } else if other.dataset == grant.dataset && !this && !that && other.purpose != grant.purpose {
+            let en = format!(
+                "grant {} shows the same people under other pseudonyms; fields in both may link them",
+                other.id
+            );
+            let vi = format!(
+                "văn bản {} cho thấy cùng những người này dưới mã giả danh khác; các trường trùng nhau có thể liên kết họ",
+                other.id
+            );
+            review.find(Severity::Attention, "two-pseudonyms", "", Words::new(en, vi));
+        } else if other.dataset != grant.dataset
+            && !this
+            && of.personal()
+            && clear(of, other).is_some_and(|path| is_person(of, &path))
+        {
+            let en = format!(
+                "grant {} gives personal IDs of {}; shared fields may tell who is behind a pseudonym",
+                other.id, other.dataset
+            );
+            let vi = format!(
+                "văn bản {} cung cấp số định danh của {}; các trường chung có thể làm lộ người đứng sau mã giả danh",
+                other.id, other.dataset
+            );
+            review.find(Severity::Attention, "linkable", "", Words::new(en, vi));
+        }
+    }
+}
+
+/// What of the view its recipient has not seen until now.
+fn newly(contract: &Contract, current: Option<&Grant>, grant: &Grant, counts: &Counts, review: &mut Review) {
+    let rows_before = current.map(|g| g.filter.as_deref());
+    let had = |field: &SeenField| {
+        let same = |f: &&kenh_domain::grant::GrantedField| f.path == field.path;
+        let before = current.and_then(|g| g.fields.iter().find(same));
+        before.is_some_and(|f| f.mask.is_none() || words::form(f.mask.as_ref()) == field.form)
+    };
+    let same_rows = rows_before == Some(grant.filter.as_deref());
+    let all: Vec<SeenField> = held(contract, grant, true).fields;
+    let fields: Vec<SeenField> = all.into_iter().filter(|f| !same_rows || !had(f)).collect();
+    if fields.is_empty() {
+        return;
+    }
+    let records = counts.views.get(&grant.id).or(if grant.filter.is_none() { counts.dataset.as_ref() } else { None });
+    review.newly.push(NewlySeen {
+        agency: grant.recipient.clone(),
+        view: grant.view.to_string(),
+        fields,
+        rows: words::rows(contract, grant.filter.as_deref()),
+        records: records.copied(),
+        legal_basis: grant.legal_basis.clone(),
+    });
+}
+
+fn changes(contract: &Contract, current: Option<&Grant>, grant: &Grant, review: &mut Review) {
+    let mut hit =
+        Hit { whom: Whom::Grant(grant.id.clone(), grant.recipient.clone()), severity: Severity::Note, how: Vec::new() };
+    let Some(current) = current else {
+        let (rows, n) = (words::rows(contract, grant.filter.as_deref()), grant.fields.len());
+        review.changes.push(Words::new(
+            format!("a new view {}: {n} fields, {}", grant.view, rows.en),
+            format!("khung nhìn mới {}: {n} trường, {}", grant.view, rows.vi),
+        ));
+        return;
+    };
+    let before = held(contract, current, false);
+    let after = held(contract, grant, true);
+    for field in &after.fields {
+        match before.fields.iter().find(|f| f.path == field.path) {
+            None => review.changes.push(Words::new(
+                format!("more: {}, {}, {}", field.path, field.class.en, field.form.en),
+                format!("thêm: {}, {}, {}", field.path, field.class.vi, field.form.vi),
+            )),
+            Some(old) if old.form != field.form => review.changes.push(Words::new(
+                format!("{}: {} → {}", field.path, old.form.en, field.form.en),
+                format!("{}: {} → {}", field.path, old.form.vi, field.form.vi),
+            )),
+            Some(_) => {}
+        }
+    }
+    for gone in before.fields.iter().filter(|f| !after.fields.iter().any(|a| a.path == f.path)) {
+        let says = Words::new(format!("no longer: {}", gone.path), format!("không còn: {}", gone.path));
+        hit.how.push(says.clone());
+        review.changes.push(says);
+    }
+    if before.rows != after.rows {
+        review.changes.push(Words::new(
+            format!("{} → {}", before.rows.en, after.rows.en),
+            format!("{} → {}", before.rows.vi, after.rows.vi),
+        ));
+    }
+    if current.key != grant.key {
+        let says = Words::new("the form of the record key", "dạng khóa bản ghi");
+        review.changes.push(Words::new(format!("changed: {}", says.en), format!("thay đổi: {}", says.vi)));
+    }
+    for (differs, en, vi) in [
+        (current.purpose != grant.purpose, "the purpose", "mục đích"),
+        (current.legal_basis != grant.legal_basis, "the legal basis", "căn cứ pháp lý"),
+        (current.systems != grant.systems, "the systems that read", "các hệ thống được đọc"),
+        (current.duration != grant.duration, "how long it holds", "thời hạn"),
+    ] {
+        if differs {
+            review.changes.push(Words::new(format!("changed: {en}"), format!("thay đổi: {vi}")));
+        }
+    }
+    if !hit.how.is_empty() {
+        hit.severity = Severity::Attention;
+        review.hits.push(hit);
+    }
+}
+
+/// What each agency holds of the dataset, with `proposed` in the place of the view it changes.
+pub fn union(set: &ControlSet, contract: &Contract, proposed: Option<&Grant>, now_ms: i64) -> Vec<(Agency, Vec<Held>)> {
+    let mut out: BTreeMap<Agency, Vec<Held>> = BTreeMap::new();
+    for view in standing(set, now_ms).filter(|v| v.activation.grant.dataset == contract.dataset) {
+        let grant = &view.activation.grant;
+        if !proposed.is_some_and(|p| same_view(p, grant)) {
+            out.entry(grant.recipient.clone()).or_default().push(held(contract, grant, false));
+        }
+    }
+    if let Some(grant) = proposed {
+        out.entry(grant.recipient.clone()).or_default().push(held(contract, grant, true));
+    }
+    out.into_iter().collect()
+}
+
+/// The made-up record as the recipient sees it, before and after. It is in the rows of the filter where one condition says
+/// how; the filter itself is not asked.
+fn samples(
+    contract: &Contract,
+    versions: &[(SchemaId, Schema)],
+    current: Option<&Grant>,
+    grant: &Grant,
+    review: &mut Review,
+) {
+    let Some((id, schema)) = versions.last() else { return };
+    let mut fixed: BTreeMap<String, Atom> = BTreeMap::new();
+    if let Some(index) = grant.filter.as_deref().and_then(|f| Filter::compile(f, schema).ok()?.index())
+        && let Some(first) = index.values.first()
+    {
+        fixed.insert(index.path, first.clone());
+    }
+    let Some(body) = sample::body(contract, schema, &fixed) else { return };
+    let after = projected(contract, versions, grant, *id, &body);
+    let before = current.and_then(|grant| projected(contract, versions, grant, *id, &body));
+    if after.is_some() {
+        let whom = Words::new(
+            format!("what {} sees of a record", grant.recipient),
+            format!("phần {} nhìn thấy trong một bản ghi", grant.recipient),
+        );
+        review.samples.push(Sample { whom, before, after });
+    }
+    let whom =
+        Words::new("the whole record, which stays with its provider", "toàn bộ bản ghi, do cơ quan cung cấp giữ");
+    let whole = sample::shown(schema, &body);
+    review.samples.push(Sample { whom, before: whole.clone(), after: whole });
+}
+
+fn projected(
+    contract: &Contract,
+    versions: &[(SchemaId, Schema)],
+    grant: &Grant,
+    writer: SchemaId,
+    body: &[u8],
+) -> Option<Vec<(String, String)>> {
+    let grant = Grant { filter: None, ..grant.clone() };
+    // A secret that is nobody's: what a pseudonym looks like, and none that exists.
+    let secret = Secret::new([0; 32]);
+    let shape = Shape::compile(contract, versions, &grant, Some(&secret), SAMPLE_LABEL, None).ok()?;
+    let activation = Activation {
+        view_no: ViewNo(0),
+        edition: Edition(1),
+        grant,
+        schema_id: SchemaId(0),
+        starts_ms: 0,
+        ends_ms: 1,
+        secret_label: SAMPLE_LABEL.into(),
+    };
+    let entry = ViewEntry { activation: activation.into(), at: Position(0), ended: None };
+    let (_, schema) = versions.iter().find(|(id, _)| *id == writer)?;
+    let mut spans = Spans::new();
+    schema.walk(body, &mut spans).ok()?;
+    let in_force = InForce::at(&entry, 0)?;
+    let mut out = Vec::new();
+    shape.authorise(&in_force, writer, body, &spans)?.project(&mut out);
+    sample::shown(&Schema::parse(shape.view_schema()).ok()?, &out)
+}

@@ -1,0 +1,340 @@
+//! Reviews against the shipped state: each check once, and the pages as golden files.
+//!
+//! `KENH_WRITE_GOLDEN=1 cargo test -p kenh-governance review` writes the pages anew.
+
+use std::path::Path;
+
+use super::*;
+use crate::declared::{Declared, read};
+use crate::plan::plan;
+
+const NOW_MS: i64 = 1_795_500_000_000; // 2026-11-24 in Việt Nam.
+
+fn root() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn declared() -> Declared {
+    read(&["schemas", "broker-config"].map(|p| root().join(p))).unwrap_or_else(|p| panic!("{p:#?}"))
+}
+
+/// Everything shipped, in force.
+fn shipped() -> ControlSet {
+    plan(&declared(), &ControlSet::default(), &[], NOW_MS - 1).unwrap_or_else(|p| panic!("{p:#?}")).after
+}
+
+fn contract(set: &ControlSet, dataset: &str) -> Contract {
+    (*set.contracts[&dataset.parse::<Dataset>().unwrap()]).clone()
+}
+
+fn grant(set: &ControlSet, id: &str) -> Grant {
+    set.view_of_grant(&id.parse().unwrap()).unwrap().activation.grant.clone()
+}
+
+/// The next version of the population contract: `edit` changes its newest schema's JSON.
+fn next(set: &ControlSet, edit: impl FnOnce(&mut serde_json::Value)) -> Contract {
+    let mut contract = contract(set, "dan-cu");
+    contract.version = "1.1.0".into();
+    let mut schema: serde_json::Value = serde_json::from_str(&contract.schemas[0].schema).unwrap();
+    edit(&mut schema);
+    contract.schemas.push(SchemaVersion {
+        version: 2,
+        id: SchemaId(900),
+        schema: schema.to_string(),
+        envelope_id: SchemaId(901),
+    });
+    contract
+}
+
+fn field_of<'v>(schema: &'v mut serde_json::Value, name: &str) -> &'v mut serde_json::Value {
+    schema["fields"].as_array_mut().unwrap().iter_mut().find(|f| f["name"] == name).unwrap()
+}
+
+fn with_email(schema: &mut serde_json::Value) {
+    let email = serde_json::json!({"name": "ThuDienTu", "type": ["null", "string"], "default": null});
+    schema["fields"].as_array_mut().unwrap().push(email);
+}
+
+/// The proposal that the golden page is of: a new field, and a class that rises.
+fn proposal(set: &ControlSet) -> Contract {
+    let mut contract = next(set, with_email);
+    let rules = FieldRules {
+        pii: Pii::Basic,
+        description: Some("Thư điện tử / E-mail address <b>".into()),
+        max_length: Some(100),
+        ..FieldRules::default()
+    };
+    contract.fields.insert("ThuDienTu".into(), rules);
+    contract.fields.get_mut("NoiOHienTai.MaXa").unwrap().pii = Pii::Sensitive;
+    contract
+}
+
+fn examples(set: &ControlSet, contract: &Contract) -> Vec<Example> {
+    let schema = Schema::parse(&contract.latest().unwrap().schema).unwrap();
+    let good = sample::body(contract, &schema, &BTreeMap::new()).unwrap();
+    let refused = vec![Rejection::field(kenh_domain::rule::Rule::Required, "HoVaTen")];
+    let _ = set;
+    vec![
+        Example { name: "made-up".into(), valid: true, body: Ok(good) },
+        Example { name: "nameless".into(), valid: false, body: Err(refused) },
+    ]
+}
+
+fn codes(review: &Review) -> Vec<(Severity, &str, &str)> {
+    review.findings.iter().map(|f| (f.severity, f.code, f.field.as_str())).collect()
+}
+
+fn golden(name: &str, review: &Review) {
+    let pages = pages(review);
+    for page in &pages.pages {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/reviews").join(name).join(page.name);
+        if std::env::var_os("KENH_WRITE_GOLDEN").is_some() {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, &page.text).unwrap();
+        }
+        let golden = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(golden == page.text, "{} differs:\n{}", file.display(), page.text);
+    }
+}
+
+#[test]
+fn the_page_of_a_contract_is_the_golden_one() {
+    let set = shipped();
+    let proposed = proposal(&set);
+    let review = examine(&set, &proposed, &examples(&set, &proposed), NOW_MS);
+    assert!(!review.blocked(), "{:#?}", review.findings);
+    assert_eq!(codes(&review), [(Severity::Attention, "class-rises", "NoiOHienTai.MaXa")]);
+    let hit = |id: &str| {
+        let id: GrantId = id.parse().unwrap();
+        let of = |h: &&Hit| matches!(&h.whom, Whom::Grant(g, _) if *g == id);
+        review.hits.iter().find(of).map(|h| h.severity).unwrap()
+    };
+    assert_eq!(hit("g18-dan-cu"), Severity::Attention, "it receives the commune");
+    assert_eq!(hit("g12-dan-cu"), Severity::Note, "it does not");
+    golden("contract", &review);
+}
+
+#[test]
+fn the_page_of_a_grant_is_the_golden_one() {
+    let set = shipped();
+    let mut wider = grant(&set, "g12-dan-cu");
+    wider.id = "g12-dan-cu-2".parse().unwrap();
+    for path in ["NoiOHienTai.ChiTiet", "DanToc"] {
+        wider.fields.push(GrantedField { path: path.into(), name: None, mask: None });
+    }
+    let counts = Counts { dataset: Some(20_000), views: BTreeMap::new() };
+    let review = examine_grant(&set, &wider, &counts, NOW_MS);
+    assert!(!review.blocked(), "{:#?}", review.findings);
+    let newly: Vec<_> = review.newly[0].fields.iter().map(|f| f.path.as_str()).collect();
+    assert_eq!(newly, ["NoiOHienTai.ChiTiet", "DanToc"]);
+    assert_eq!(codes(&review), [(Severity::Attention, "sensitive-field", "DanToc")]);
+    golden("grant", &review);
+}
+
+#[test]
+fn what_older_records_cannot_be_read_in_blocks_and_says_which_view_it_breaks() {
+    let set = shipped();
+    let proposed = next(&set, |schema| field_of(schema, "HoVaTen")["type"] = "bytes".into());
+    let review = examine(&set, &proposed, &[], NOW_MS);
+    assert!(review.blocked());
+    let broken: Vec<_> = review.hits.iter().filter(|h| h.severity == Severity::Blocks).map(|h| &h.whom).collect();
+    assert!(broken.iter().any(|w| matches!(w, Whom::Grant(id, _) if id.as_str() == "g12-dan-cu")), "{broken:#?}");
+    assert!(!broken.iter().any(|w| matches!(w, Whom::Grant(id, _) if id.as_str() == "g18-dan-cu")), "{broken:#?}");
+}
+
+#[test]
+fn a_version_is_compared_with_all_before_it() {
+    let set = shipped();
+    // Version 2 drops a field, version 3 has it again as something else: 2 reads 1, 3 reads 2, and 3 does not read 1.
+    let mut proposed = next(&set, |schema| schema["fields"].as_array_mut().unwrap().retain(|f| f["name"] != "NhomMau"));
+    let mut schema: serde_json::Value = serde_json::from_str(&proposed.schemas[1].schema).unwrap();
+    let blood = serde_json::json!({"name": "NhomMau", "type": ["null", "int"], "default": null});
+    schema["fields"].as_array_mut().unwrap().push(blood);
+    let (id, envelope_id) = (SchemaId(902), SchemaId(903));
+    proposed.schemas.push(SchemaVersion { version: 3, id, schema: schema.to_string(), envelope_id });
+    let review = examine(&set, &proposed, &[], NOW_MS);
+    assert!(codes(&review).contains(&(Severity::Blocks, "type-changed", "NhomMau")), "{:#?}", codes(&review));
+}
+
+#[test]
+fn each_check_of_a_contract_finds_what_it_is_for() {
+    type Edit = fn(&mut Contract);
+    let cases: &[(Edit, Severity, &str, &str)] = &[
+        (|c| c.version = "1.0.0".into(), Severity::Blocks, "version-not-raised", ""),
+        (|c| c.key = vec!["SoCMND".into()], Severity::Blocks, "key-changed", ""),
+        (|c| c.partitions = 9, Severity::Blocks, "partitions-changed", ""),
+        (|c| c.schemas[0].schema = c.schemas[1].schema.clone(), Severity::Blocks, "released-edited", ""),
+        (|c| c.fields.get_mut("DanToc").unwrap().pii = Pii::Basic, Severity::Attention, "class-falls", "DanToc"),
+        (|c| c.fields.get_mut("HoVaTen").unwrap().secret = true, Severity::Attention, "class-rises", "HoVaTen"),
+        (|c| c.fields.get_mut("HoVaTen").unwrap().element = None, Severity::Attention, "element-changes", "HoVaTen"),
+        (|c| c.fields.get_mut("HoVaTen").unwrap().element = Some("x".into()), Severity::Blocks, "rules", ""),
+        (|c| c.terms.data_protection.clear(), Severity::Attention, "no-data-protection-officer", ""),
+        (|c| c.terms.data_protection = c.terms.owners.clone(), Severity::Attention, "one-person", ""),
+        (|c| c.schemas[1].schema = "{".into(), Severity::Blocks, "schema", ""),
+        (|c| c.open = true, Severity::Attention, "opens", ""),
+    ];
+    let set = shipped();
+    let base = next(&set, with_email);
+    for (edit, severity, code, field) in cases {
+        let mut proposed = base.clone();
+        let before = examine(&set, &proposed, &examples(&set, &proposed), NOW_MS);
+        assert!(!codes(&before).contains(&(*severity, code, field)), "{code} is found without its cause");
+        edit(&mut proposed);
+        let review = examine(&set, &proposed, &[], NOW_MS);
+        assert!(codes(&review).contains(&(*severity, code, field)), "{code}: {:#?}", codes(&review));
+    }
+}
+
+#[test]
+fn reserved_names_and_names_of_the_envelope_are_found_in_new_fields_only() {
+    let set = shipped();
+    let proposed = next(&set, |schema| {
+        for name in ["_x", "KenhSo", "PhienBan"] {
+            let field = serde_json::json!({"name": name, "type": ["null", "string"], "default": null});
+            schema["fields"].as_array_mut().unwrap().push(field);
+        }
+    });
+    let found = examine(&set, &proposed, &[], NOW_MS);
+    let of = |code: &str| -> Vec<String> {
+        found.findings.iter().filter(|f| f.code == code).map(|f| f.field.clone()).collect()
+    };
+    assert_eq!(of("reserved-name"), ["KenhSo", "_x"]);
+    assert_eq!(of("envelope-name"), ["PhienBan"]);
+    let units = contract(&set, "don-vi-hanh-chinh");
+    assert!(Schema::parse(&units.schemas[0].schema).unwrap().path("VanBan").is_some());
+    assert!(!examine(&set, &units, &[], NOW_MS).findings.iter().any(|f| f.code == "envelope-name"));
+}
+
+#[test]
+fn examples_are_run_by_the_rules_of_the_proposal() {
+    let set = shipped();
+    let mut proposed = next(&set, with_email);
+    let mut examples = examples(&set, &proposed);
+    assert!(!examine(&set, &proposed, &examples, NOW_MS).blocked());
+    examples[1].body = examples[0].body.clone();
+    let review = examine(&set, &proposed, &examples, NOW_MS);
+    assert!(codes(&review).contains(&(Severity::Blocks, "example-taken", "")), "{:#?}", codes(&review));
+    proposed.fields.get_mut("HoVaTen").unwrap().max_length = Some(3);
+    let review = examine(&set, &proposed, &examples[..1], NOW_MS);
+    assert!(codes(&review).contains(&(Severity::Blocks, "example-refused", "HoVaTen")), "{:#?}", codes(&review));
+    assert!(codes(&review).contains(&(Severity::Attention, "no-example", "")));
+    let provider = |h: &&Hit| matches!(&h.whom, Whom::Provider(a) if a.as_str() == "G01");
+    assert!(review.hits.iter().find(provider).unwrap().how[0].en.contains("maxLength"));
+}
+
+#[test]
+fn each_check_of_a_grant_finds_what_it_is_for() {
+    type Edit = fn(&mut Grant);
+    let cases: &[(Edit, &str, &str)] = &[
+        (|g| g.recipient = "H99".parse().unwrap(), "no-agency", ""),
+        (|g| g.systems = vec!["g12-portal".parse().unwrap()], "not-its-system", ""),
+        (|g| g.systems.clear(), "no-system", ""),
+        (|g| g.dataset = "x".parse().unwrap(), "no-contract", ""),
+        (|g| g.legal_basis = vec![" ".into()], "no-legal-basis", ""),
+        (|g| g.duration = "P13M".into(), "too-long", ""),
+        (|g| g.duration = "1 year".into(), "duration", ""),
+        (|g| g.filter = Some("Khong == '1'".into()), "cannot-compile", ""),
+        (
+            |g| g.fields.push(GrantedField { path: "SoDinhDanh".into(), name: None, mask: None }),
+            "pseudonym-undone",
+            "SoDinhDanh",
+        ),
+    ];
+    let set = shipped();
+    let base = grant(&set, "g18-dan-cu");
+    assert!(!examine_grant(&set, &base, &Counts::default(), NOW_MS).blocked());
+    for (edit, code, field) in cases {
+        let mut proposed = base.clone();
+        edit(&mut proposed);
+        let review = examine_grant(&set, &proposed, &Counts::default(), NOW_MS);
+        assert!(codes(&review).contains(&(Severity::Blocks, code, field)), "{code}: {:#?}", codes(&review));
+    }
+}
+
+#[test]
+fn a_pseudonymised_view_is_refused_beside_a_clear_key_of_the_same_people() {
+    let set = shipped();
+    // G12 has names and IDs; now it is to have a pseudonymised view, too.
+    let mut second = grant(&set, "g18-dan-cu");
+    second.id = "g12-thong-ke".parse().unwrap();
+    second.recipient = "G12".parse().unwrap();
+    second.systems = grant(&set, "g12-dan-cu").systems;
+    second.view = "thong-ke".parse().unwrap();
+    let review = examine_grant(&set, &second, &Counts::default(), NOW_MS);
+    assert!(codes(&review).contains(&(Severity::Blocks, "pseudonym-beside-clear", "")), "{:#?}", codes(&review));
+    // In the place of the clear view it may stand.
+    second.view = grant(&set, "g12-dan-cu").view;
+    let review = examine_grant(&set, &second, &Counts::default(), NOW_MS);
+    assert!(!review.blocked(), "{:#?}", codes(&review));
+    // And the other way round: a clear view beside a pseudonymised one.
+    let mut clear = grant(&set, "g12-dan-cu");
+    clear.id = "g18-ro".parse().unwrap();
+    clear.recipient = "G18".parse().unwrap();
+    clear.systems = grant(&set, "g18-dan-cu").systems;
+    clear.view = "ro".parse().unwrap();
+    let review = examine_grant(&set, &clear, &Counts::default(), NOW_MS);
+    assert!(codes(&review).contains(&(Severity::Blocks, "pseudonym-beside-clear", "")), "{:#?}", codes(&review));
+    assert_eq!(review.union[0].1.len(), 2, "the union shows both");
+}
+
+#[test]
+fn a_secret_field_is_given_under_a_mask_only() {
+    let mut set = shipped();
+    let mut secret = contract(&set, "dan-cu");
+    secret.fields.get_mut("NgaySinh.year").unwrap().secret = true;
+    set.contracts.insert(secret.dataset.clone(), std::sync::Arc::new(secret));
+    let mut proposed = grant(&set, "g18-dan-cu");
+    let review = examine_grant(&set, &proposed, &Counts::default(), NOW_MS);
+    assert!(codes(&review).contains(&(Severity::Blocks, "secret-field", "NgaySinh.year")));
+    proposed.fields[0].mask = Some(kenh_domain::grant::Mask::Null);
+    let review = examine_grant(&set, &proposed, &Counts::default(), NOW_MS);
+    assert!(!codes(&review).iter().any(|(_, code, _)| *code == "secret-field"));
+}
+
+#[test]
+fn a_made_up_record_passes_the_rules_of_its_own_contract() {
+    let set = shipped();
+    for contract in set.contracts.values() {
+        let schema = Schema::parse(&contract.latest().unwrap().schema).unwrap();
+        let body = sample::body(contract, &schema, &BTreeMap::new()).unwrap();
+        let rules = kenh_domain::admit::Rules::compile(contract).unwrap();
+        let found = rules.check_record(&body, contract.latest().unwrap().id, &mut kenh_domain::schema::Spans::new());
+        assert!(found.is_empty(), "{}: {found:#?}", contract.dataset);
+    }
+}
+
+#[test]
+fn nothing_in_a_text_is_markup_and_a_changed_letter_changes_the_digest() {
+    let set = shipped();
+    let mut proposed = proposal(&set);
+    proposed.description = "x\n# y <script>alert(1)</script> [a](javascript:b) | c".into();
+    let review = examine(&set, &proposed, &[], NOW_MS);
+    let made = pages(&review);
+    for page in &made.pages {
+        assert!(!page.text.contains("<script"), "{}", page.name);
+        assert!(!page.text.contains("\n# y"), "{}", page.name);
+        assert!(page.name.ends_with(".html") || page.text.contains("\\[a\\](javascript:b) \\| c"), "{}", page.name);
+        assert!(made.sums.contains(page.name));
+    }
+    proposed.description.push('.');
+    assert_ne!(pages(&examine(&set, &proposed, &[], NOW_MS)).digest(), made.digest());
+    assert_eq!(pages(&review), made);
+}
+
+#[test]
+fn rows_are_told_in_words() {
+    let set = shipped();
+    let contract = contract(&set, "dan-cu");
+    let filter = r#"NoiOHienTai.MaTinh in ["79", "01"] && !(HoVaTen.startsWith("a && b") || SoDienThoai == null)"#;
+    let rows = words::rows(&contract, Some(filter));
+    assert_eq!(
+        rows.en,
+        "rows where NoiOHienTai.MaTinh (Province code) is one of [\"79\", \"01\"] and not (HoVaTen (Full name, family \
+         name first) begins with (\"a && b\") or SoDienThoai (Mobile phone number) is empty)"
+    );
+    assert_eq!(
+        rows.vi,
+        "các dòng mà NoiOHienTai.MaTinh (Mã tỉnh hoặc thành phố) là một trong [\"79\", \"01\"] và không phải (HoVaTen \
+         (Họ, chữ đệm và tên) bắt đầu bằng (\"a && b\") hoặc SoDienThoai (Số điện thoại di động) là trống)"
+    );
+}
