@@ -10,6 +10,13 @@ fn main() -> std::io::Result<()> {
         for (n, seed) in (entry.seeds)().iter().enumerate() {
             std::fs::write(corpus.join(format!("seed-{n}")), seed)?;
         }
+        let kept = here.join("regressions").join(entry.name);
+        if kept.is_dir() {
+            for file in std::fs::read_dir(kept)? {
+                let file = file?;
+                std::fs::copy(file.path(), corpus.join(file.file_name()))?;
+            }
+        }
     }
     Ok(())
 }
