@@ -94,8 +94,7 @@ fn main() {
 }
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
-/// A value's length by its key.
-type Get = Box<dyn Fn(&[u8]) -> usize>;
+use support::bare::Get;
 
 fn rows(store: &dyn ViewStore, id: &CopyId) -> Pairs {
     let shown = store.generations().expect("it is read").into_iter().find(|g| g.published && &g.copy() == id);

@@ -15,6 +15,9 @@ pub type Writes = Vec<(Bytes, Option<Bytes>)>;
 /// Writes a batch.
 pub type Write = Box<dyn Fn(&Writes)>;
 
+/// A value's length by its key.
+pub type Get = Box<dyn Fn(&[u8]) -> usize>;
+
 /// An empty store of that kind, with the same cache as a subscriber's.
 pub fn writer(kind: StoreKind, dir: &Path) -> Write {
     match kind {
@@ -79,7 +82,7 @@ fn relational(dir: &Path) -> Write {
 }
 
 /// The length of a value of that table, by its key: one prepared `SELECT` each.
-pub fn select(dir: &Path) -> Box<dyn Fn(&[u8]) -> usize> {
+pub fn select(dir: &Path) -> Get {
     let mut client = connect();
     let select = client.prepare(&format!("SELECT value FROM {} WHERE key = $1", table(dir))).expect("a statement");
     let client = RefCell::new(client);

@@ -1,6 +1,6 @@
 //! Avro object container files (Avro specification 1.12, "Object Container Files"), of records or of envelopes.
 //!
-//! A file names the schema it was written with. One of the contract's own versions (by fingerprint) is read as it is; any
+//! A file names the schema it was written with. One of the contract's own versions is read as it is; any
 //! other is resolved to the newest by `apache-avro`. Every body is first validated byte by byte as what its writer says,
 //! and written anew as the bus writes it, so that the same record from another source is *repeated* and no conflict.
 //!
@@ -16,7 +16,7 @@ use kenh_domain::admit::Rules;
 use kenh_domain::envelope;
 use kenh_domain::limits::{MAX_CONTAINER_BLOCK_BYTES, MAX_CONTROL_BYTES};
 use kenh_domain::rule::{Rejection, Rule};
-use kenh_domain::schema::{Record, Schema, Type};
+use kenh_domain::schema::{Field, Record, Schema, Type};
 use kenh_domain::wire::SchemaId;
 
 use super::{Items, SourceError};
@@ -178,19 +178,23 @@ impl Writer {
     fn find(text: &str, rules: &Rules) -> Result<Self, SourceError> {
         let schema = Schema::parse(text)
             .map_err(|error| fault(&format!("the bus does not carry its schema: {}", chain(&error))))?;
-        let print = schema.fingerprint();
         for (id, own) in rules.schemas().iter().rev() {
             let into = Arc::clone(own.record());
-            if own.fingerprint() == print || alike(own.record(), schema.record()) {
-                // The same bytes; logical types are the contract's.
+            if reads(own.record(), schema.record()) {
+                // The same bytes, and they mean the same.
                 return Ok(Self { schema: own.clone(), id: *id, into, resolve: None, envelope: None });
             }
             let wrapped = envelope::schema(own.text()).ok().and_then(|text| Schema::parse(&text).ok());
-            if let Some(wrapped) = wrapped.filter(|w| w.fingerprint() == print || alike(w.record(), schema.record())) {
+            if let Some(wrapped) = wrapped.filter(|w| reads(w.record(), schema.record())) {
                 return Ok(Self { schema: wrapped, id: *id, into, resolve: None, envelope: Some(own.clone()) });
             }
         }
         let (id, newest) = rules.schemas().last().ok_or(SourceError::NoSchema)?;
+        if let Some(field) = other_meaning(newest.record(), schema.record()) {
+            return Err(fault(&format!(
+                "field {field} is of another logical type than the contract's, so that its bytes mean other values"
+            )));
+        }
         SchemaCompatibility::can_read(schema.avro(), newest.avro()).map_err(|error| {
             fault(&format!("its schema is none of the contract's and cannot be read as the newest: {}", chain(&error)))
         })?;
@@ -239,22 +243,69 @@ impl Writer {
     }
 }
 
-/// Whether two records have the same bytes for the same values: by structure and field names, whatever their types are
-/// called. Some writers lose the namespace of a type inside another, and with it the fingerprint.
-fn alike(a: &Record, b: &Record) -> bool {
-    fn ty(a: &Type, b: &Type) -> bool {
-        match (a, b) {
-            (Type::Record(a), Type::Record(b)) => alike(a, b),
+/// Whether the contract's record reads the file's bytes as what the file says they are: by structure and field names,
+/// whatever types are called (some writers lose the namespace of a type inside another). A file that leaves out a logical
+/// type has the contract's; one that says another has other values in the same bytes.
+fn reads(own: &Record, file: &Record) -> bool {
+    fn ty(own: &Type, file: &Type) -> bool {
+        match (own, file) {
+            (Type::Record(a), Type::Record(b)) => reads(a, b),
             (Type::Enum(a), Type::Enum(b)) => a.symbols == b.symbols,
             (Type::Fixed(a), Type::Fixed(b)) => a.size == b.size,
             (Type::Array(a), Type::Array(b)) | (Type::Map(a), Type::Map(b)) => ty(a, b),
             (Type::Nullable(a, first), Type::Nullable(b, other)) => first == other && ty(a, b),
             (Type::Union(a), Type::Union(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| ty(a, b)),
-            (a, b) => a == b,
+            (Type::Uuid, Type::Text)
+            | (Type::Date | Type::TimeMillis, Type::Int)
+            | (
+                Type::TimeMicros
+                | Type::TimestampMillis
+                | Type::TimestampMicros
+                | Type::LocalTimestampMillis
+                | Type::LocalTimestampMicros,
+                Type::Long,
+            )
+            | (Type::Decimal(_), Type::Bytes) => true,
+            (own, file) => own == file,
         }
     }
-    a.fields.len() == b.fields.len()
-        && a.fields.iter().zip(&b.fields).all(|(a, b)| a.name == b.name && ty(&a.ty, &b.ty))
+    let same = |(own, file): (&Field, &Field)| own.name == file.name && ty(&own.ty, &file.ty);
+    own.fields.len() == file.fields.len() && own.fields.iter().zip(&file.fields).all(same)
+}
+
+/// The first field that both have, and of which the file says that its bytes mean something else: Avro resolves a date
+/// to a time, and a decimal to one with another scale, without a word.
+fn other_meaning(own: &Record, file: &Record) -> Option<String> {
+    fn ty(own: &Type, file: &Type) -> Option<String> {
+        match (own, file) {
+            (Type::Record(a), Type::Record(b)) => other_meaning(a, b),
+            (Type::Array(a), Type::Array(b)) | (Type::Map(a), Type::Map(b)) => ty(a, b),
+            (Type::Nullable(a, _), b) => ty(a, b),
+            (a, Type::Nullable(b, _)) => ty(a, b),
+            (a, b) if is_logical(a) && is_logical(b) && a != b => Some(String::new()),
+            _ => None,
+        }
+    }
+    own.fields.iter().find_map(|field| {
+        let theirs = file.fields.iter().find(|f| f.name == field.name)?;
+        let inner = ty(&field.ty, &theirs.ty)?;
+        Some(if inner.is_empty() { field.name.clone() } else { format!("{}.{inner}", field.name) })
+    })
+}
+
+const fn is_logical(ty: &Type) -> bool {
+    matches!(
+        ty,
+        Type::Uuid
+            | Type::Date
+            | Type::TimeMillis
+            | Type::TimeMicros
+            | Type::TimestampMillis
+            | Type::TimestampMicros
+            | Type::LocalTimestampMillis
+            | Type::LocalTimestampMicros
+            | Type::Decimal(_)
+    )
 }
 
 struct Head {

@@ -118,6 +118,25 @@ fn another_writer_schema_is_resolved_to_the_newest() {
 }
 
 #[test]
+fn a_file_without_logical_types_has_those_of_the_contract() {
+    let plain = SCHEMA
+        .replace("{\"type\":\"int\",\"logicalType\":\"date\"}", "\"int\"")
+        .replace("{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":6,\"scale\":2}", "\"bytes\"");
+    assert!(!plain.contains("logicalType"));
+    let Value::Record(mut fields) = good("00001") else { panic!() };
+    for (name, value) in &mut fields {
+        *value = match (name.as_str(), &*value) {
+            ("Tu", Value::Date(days)) => Value::Int(*days),
+            ("Gia", _) => Value::Union(1, Box::new(Value::Bytes(vec![0x04, 0xe2]))),
+            (_, same) => same.clone(),
+        };
+    }
+    let as_said = checked(Format::Avro, &written(SCHEMA, Codec::Null, vec![good("00001")])).remove(0).unwrap();
+    let bare = checked(Format::Avro, &written(&plain, Codec::Null, vec![Value::Record(fields)])).remove(0).unwrap();
+    assert_eq!(record(&as_said), record(&bare));
+}
+
+#[test]
 fn an_older_version_of_the_contract_stays_what_it_is() {
     let newer = SCHEMA.replacen(
         "{\"name\":\"VanBan\"",
@@ -241,6 +260,26 @@ fn what_is_no_container_of_this_dataset_is_refused_at_once() {
     let other = r#"{"type":"record","name":"X","fields":[{"name":"a","type":"int"}]}"#;
     let value = Value::Record(vec![("a".into(), Value::Int(1))]);
     assert!(refused(written(other, Codec::Null, vec![value])).contains("cannot be read as the newest"));
+    // The same bytes, said to be other values.
+    let others = [
+        ("\"scale\":2", "\"scale\":3", "field Gia"),
+        (
+            "{\"name\":\"Tu\",\"type\":{\"type\":\"int\",\"logicalType\":\"date\"",
+            "{\"name\":\"Tu\",\"type\":{\"type\":\"int\",\"logicalType\":\"time-millis\"",
+            "field Tu",
+        ),
+        (
+            "{\"name\":\"Den\",\"type\":[\"null\",{\"type\":\"int\",\"logicalType\":\"date\"",
+            "{\"name\":\"Den\",\"type\":[\"null\",{\"type\":\"int\",\"logicalType\":\"time-millis\"",
+            "field NoiO.Den",
+        ),
+    ];
+    for (ours, other, field) in others {
+        let text = SCHEMA.replace(ours, other);
+        assert_ne!(text, SCHEMA);
+        let told = refused(written(&text, Codec::Null, Vec::new()));
+        assert!(told.contains(field) && told.contains("another logical type"), "{told}");
+    }
     let mut codec = written(SCHEMA, Codec::Deflate(Default::default()), three());
     let at = codec.windows(7).position(|w| w == b"deflate").unwrap();
     codec[at..at + 7].copy_from_slice(b"deflatX");
