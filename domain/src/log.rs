@@ -92,6 +92,16 @@ pub enum Retention {
     },
 }
 
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forever => f.write_str("for ever"),
+            Self::Days(days) => write!(f, "{days} days"),
+            Self::Compacted { tombstone_days } => write!(f, "compacted, tombstones {tombstone_days} days"),
+        }
+    }
+}
+
 /// A topic as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicSpec {

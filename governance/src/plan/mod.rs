@@ -65,7 +65,7 @@ pub enum Kind {
     Contract,
     /// A grant.
     Grant,
-    /// A topic that is missing though it is decided.
+    /// A topic that is not at the log as it is decided.
     Topic,
 }
 
@@ -137,7 +137,7 @@ pub fn plan(
     planner.others_still_hold();
     let after = if planner.problems.is_empty() { planner.after() } else { None };
     if let Some(after) = &after {
-        planner.missing_topics(after, existing);
+        planner.drifted_topics(after, existing);
     }
     match after {
         Some(after) if planner.problems.is_empty() => {
@@ -255,8 +255,9 @@ impl<'a> Planner<'a> {
         Some(after)
     }
 
-    /// Topics that were decided and are not there (a crash between deciding and making), or have other partitions.
-    fn missing_topics(&mut self, after: &ControlSet, existing: &[TopicSpec]) {
+    /// Topics that were decided and are not there (a crash between deciding and making), have other partitions, or are
+    /// kept for another time than decided (somebody changed them past the bus).
+    fn drifted_topics(&mut self, after: &ControlSet, existing: &[TopicSpec]) {
         let before = layout::places(self.control, self.now_ms);
         for (topic, place) in layout::places(after, self.now_ms) {
             let is = existing.iter().find(|spec| spec.topic == topic);
@@ -270,6 +271,10 @@ impl<'a> Planner<'a> {
                 }
                 None if self.control.trust.is_some() && before.contains_key(&topic) => {
                     self.say(Action::Create, Kind::Topic, topic, vec!["it is missing at the log".into()]);
+                }
+                Some(is) if is.retention != place.spec.retention => {
+                    let words = format!("kept {} at the log, not {}", is.retention, place.spec.retention);
+                    self.say(Action::Change, Kind::Topic, topic, vec![words]);
                 }
                 _ => {}
             }

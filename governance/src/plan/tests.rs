@@ -2,6 +2,7 @@
 
 use kenh_domain::control::ViewNo;
 use kenh_domain::grant::EndReason;
+use kenh_domain::log::Retention;
 use proptest::prelude::*;
 
 use super::*;
@@ -475,6 +476,17 @@ fn a_topic_that_is_missing_is_made_and_one_of_other_partitions_refused() {
     existing.remove(data);
     let plan = plan(&declared, &bus.set, &existing, bus.now).unwrap();
     assert_eq!(lines(&plan), ["create    topic    data.thu: it is missing at the log"]);
+}
+
+#[test]
+fn a_topic_that_is_kept_for_another_time_is_changed() {
+    let bus = Bus::applied();
+    let mut existing: Vec<TopicSpec> = layout::places(&bus.set, bus.now).into_values().map(|p| p.spec).collect();
+    let data = existing.iter().position(|s| s.topic.to_string() == "data.thu").unwrap();
+    existing[data].retention = Retention::Days(7);
+    let plan = plan(&bus.files.read(), &bus.set, &existing, bus.now).unwrap();
+    assert_eq!(lines(&plan), ["change    topic    data.thu: kept 7 days at the log, not for ever"]);
+    assert!(plan.events.is_empty() && !plan.is_empty());
 }
 
 #[test]
