@@ -2,6 +2,7 @@
 //!
 //! Checks only look; nothing is mended. It ends with exit code 1 when one is red.
 
+mod cluster;
 mod registry;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, chain};
 use crate::cli::Output;
 use crate::config::Config;
 use crate::node::{Node, Reach, read};
@@ -75,7 +76,7 @@ pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
         Err(error) => report.add(
             "the log opens",
             Verdict::Red,
-            error.to_string(),
+            chain(&error),
             "mend what it names; the checks that need the log were left out",
         ),
         Ok(reach) => {
@@ -85,6 +86,9 @@ pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
                 Reach::Cluster(_) => "a Kafka cluster answers".to_owned(),
             };
             report.green("the log opens", how);
+            if let (Reach::Cluster(_), Some(kafka)) = (&reach, &config.kafka) {
+                cluster::check(kafka, &mut report);
+            }
             let log = reach.log();
             let (set, ignored) = fold_control(&*log)?;
             control(&set, &ignored, &mut report);
@@ -282,6 +286,18 @@ fn topics(log: &dyn Log, set: &ControlSet, report: &mut Report) -> Result<(), Fa
         .collect();
     let good = format!("{} topics", views.len());
     report.none_of("view topics", Verdict::Red, &problem(&views), &good, "kenh apply makes what is missing");
+    let drifted: Vec<_> = kenh_governance::layout::places(set, now)
+        .into_values()
+        .filter(|place| find(&place.spec.topic).is_some_and(|is| is.retention != place.spec.retention))
+        .map(|place| place.spec.topic.to_string())
+        .collect();
+    report.none_of(
+        "topics are kept as long as declared",
+        Verdict::Red,
+        &drifted,
+        "they are",
+        "kenh apply mends them; what was deleted meanwhile is gone",
+    );
     let mut drift = Vec::new();
     for view in &live {
         let topic = view.activation.topic();

@@ -64,7 +64,8 @@ fn make_access_lists(bootstrap: &str) {
     });
 }
 
-fn until(what: &str, mut there: impl FnMut() -> bool) {
+/// Waits for a state.
+pub fn until(what: &str, mut there: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !there() {
         assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");

@@ -27,7 +27,7 @@ const WAVES: u64 = 3;
 /// Seeds on the embedded log.
 const USUAL: u64 = 30;
 /// Seeds on Kafka.
-const ON_KAFKA: u64 = 5;
+const ON_KAFKA: u64 = 3;
 /// Recipients whose copies are kept.
 const KEPT: [&str; 3] = ["H29", "G12", "G18"];
 /// A child that does not come to rest within this many turns of a role never will.

@@ -10,8 +10,10 @@
 //! | [`world`] | declared state as a user writes it, and its sample dataset |
 //! | [`roles`] | the bus: roles turned step by step under a clock that stands still until it is told |
 //! | [`oracle`], [`check`] | the model, and holding the bus to it |
+//! | [`canary`] | nothing that is not granted is in anything that a recipient can reach |
 //! | [`scenarios`] | what the bus promises, one function each |
 //! | [`fuse`], [`kill`] | dying between any two steps, and coming back |
+//! | [`doctor`] | the binary before a Kafka that is not as it should be |
 //! | [`random`] | any sequence of events |
 
 #![allow(
@@ -44,8 +46,10 @@ macro_rules! on_every_log {
     };
 }
 
+mod canary;
 mod check;
 mod cluster;
+mod doctor;
 mod fuse;
 mod ground;
 mod kill;

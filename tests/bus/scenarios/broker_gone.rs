@@ -1,7 +1,8 @@
 //! The broker is killed with SIGKILL while records flow through the whole bus, and started again: router and subscribers
 //! wait with backoff, say so, and go on; every change is admitted once and every copy equals the model.
 //!
-//! A provider gives no word meanwhile: a submission that fails is made again, as `kenh produce` is run again. What was
+//! One provider has sent much at once, so that the router is at work when the broker goes (one that has nothing to do does
+//! not notice). Another goes on sending: a submission that fails is made again, as `kenh produce` is run again. What was
 //! written before then counts as repeated, so that receipts are held to the model by what was admitted only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +20,16 @@ use crate::world::{ALL, Contract, HO_SO, OF_79, OPEN, grant, record};
 
 /// How long anything may take that is waited for: the node to be back, and each client to notice.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How often the broker is killed.
-const KILLS: u64 = 2;
-/// Changes that flow before each kill, and again after each start.
-const FLOWING: u64 = 15;
+/// Changes that lie before the router when the broker is killed, and how many it has decided by then.
+const MUCH: u64 = 600;
+const DECIDED: u64 = 20;
+/// Changes of the other provider that flow before the kill, and again after the start.
+const FLOWING: u64 = 10;
 
-fn change(n: u64) -> Sent {
-    let key = format!("k{}", n % 8);
+fn change(provider: &'static str, n: u64) -> Sent {
+    let key = format!("{provider}-{}", n % 8);
     let place = if n.is_multiple_of(3) { "01" } else { "79" };
-    sent(&key, 1 + n / 8, record(&key, "An", place, i64::try_from(n).unwrap()))
+    sent(&key, 1 + n / 8, record(&key, "An", place, i64::try_from(n).unwrap())).by(provider)
 }
 
 /// Waits for a state, unless the other side of the test is gone.
@@ -42,6 +44,17 @@ fn until(what: &str, stop: &AtomicBool, mut there: impl FnMut() -> bool) {
 /// Sets what it holds when it goes, however that is.
 struct Ends<'a>(&'a AtomicBool);
 
+/// Lets nobody wait for a broker after a failure.
+struct Back<'a>(&'a Cluster);
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.restart(1);
+        }
+    }
+}
+
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
@@ -52,12 +65,13 @@ impl Drop for Ends<'_> {
 fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
     let cluster = Cluster::start(1);
     let log = Arc::new(cluster::connect(cluster.bootstrap()));
-    let contract = Contract { partitions: 2, ..Contract::default() };
+    let contract = Contract { partitions: 2, providers: &["G01", "G02"], ..Contract::default() };
     let mut bus = Bus::sample(Ground::on_kafka(log.clone(), StoreKind::Sled, Box::new(())), &contract);
     bus.grant(&grant("thanh-pho", "H29", OPEN).rows(OF_79));
     bus.grant(&grant("tat-ca", "G12", ALL));
     bus.settle();
     bus.crash_router();
+    bus.batch = 2;
     let mut router = Router::open(bus.router_config()).unwrap();
     let stats = router.stats();
     let mut keeper = bus.lend("H29");
@@ -66,7 +80,7 @@ fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
     let clock = bus.clock.clone();
     let stop = AtomicBool::new(false);
     let last = std::thread::scope(|scope| {
-        let _ends = Ends(&stop);
+        let (_ends, _back) = (Ends(&stop), Back(&cluster));
         let (tell, told) = mpsc::channel();
         let (stop, log, document, clock) = (&stop, &log, &document, &clock);
         let routing = scope.spawn(|| {
@@ -83,7 +97,7 @@ fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
             let mut next = 0;
             while !stop.load(Ordering::Relaxed) {
                 let now_ms = clock.fetch_add(10, Ordering::SeqCst);
-                match try_submit(&**log, document, &[change(next)], &format!("g-{next}"), now_ms) {
+                match try_submit(&**log, document, &[change("G02", next)], &format!("one-{next}"), now_ms) {
                     Ok(()) => {
                         next += 1;
                         tell.send(next).unwrap_or(());
@@ -95,45 +109,48 @@ fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
         });
         let flow = |what: &str| {
             while told.try_recv().is_ok() {}
-            let from = stats.snapshot().counts.admitted;
             for _ in 0..FLOWING {
                 told.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{what}: {e}"));
             }
-            until(what, stop, || stats.snapshot().counts.admitted > from);
         };
-        for number in 1..=KILLS {
-            flow("changes before a kill");
-            cluster.kill(1);
-            let gone = |why: &Option<Reason>| matches!(why, Some(Reason::Recovering(_)));
-            until("the router to say that it waits", stop, || gone(&stats.snapshot().waiting));
-            // A subscriber that starts meanwhile says so at once, and is no worse for it.
-            if number == 1 {
-                bus.leave("G12");
-                bus.keep("G12");
-                bus.wait_keeper("G12", Duration::ZERO);
-                let said = waiting(&bus.stats("G12"));
-                assert!(said.is_some_and(|why| why.contains("notice")), "G12 does not say what it waits for");
-            }
-            cluster.restart(1);
-            flow("changes after a start");
-            until("the router to say that it goes on", stop, || stats.snapshot().waiting.is_none());
-            until("the subscriber to go on", stop, || waiting(&held).is_none());
-        }
+        let admitted = || stats.snapshot().counts.admitted;
+        flow("changes before the kill");
+        let much: Vec<Sent> = (0..MUCH).map(|n| change("G01", n)).collect();
+        let from = admitted();
+        try_submit(&**log, document, &much, "much", clock.load(Ordering::SeqCst)).unwrap();
+        until("the router to be at work", stop, || admitted() > from + DECIDED);
+        cluster.kill(1);
+        let at_kill = admitted();
+        assert!(at_kill < from + MUCH, "the router was done before the kill: this tests little");
+        let gone = |why: &Option<Reason>| matches!(why, Some(Reason::Recovering(_)));
+        until("the router to say that it waits", stop, || gone(&stats.snapshot().waiting));
+        // A subscriber that starts meanwhile says so at once, and is no worse for it.
+        bus.leave("G12");
+        bus.keep("G12");
+        bus.wait_keeper("G12", Duration::ZERO);
+        let said = waiting(&bus.stats("G12"));
+        assert!(said.is_some_and(|why| why.contains("notice")), "G12 does not say what it waits for");
+        cluster.restart(1);
+        flow("changes after the start");
+        until("the router to go on", stop, || stats.snapshot().waiting.is_none() && admitted() > at_kill);
+        until("the subscriber to go on", stop, || waiting(&held).is_none());
         stop.store(true, Ordering::Relaxed);
         routing.join().unwrap().unwrap();
         providing.join().unwrap()
     });
     drop((router, keeper));
-    for n in 0..last {
-        bus.note(HO_SO, &change(n));
+    for change in (0..MUCH).map(|n| change("G01", n)).chain((0..last).map(|n| change("G02", n))) {
+        bus.note(HO_SO, &change);
     }
     bus.keep("H29");
     bus.settle();
     bus.check_copies();
     bus.check_data();
     bus.check_replay();
-    let counts = bus.receipts("G01", HO_SO);
-    assert_eq!((counts.admitted, counts.stale, counts.rejected), (last, 0, 0), "{counts:?}");
+    for (provider, sent) in [("G01", MUCH), ("G02", last)] {
+        let counts = bus.receipts(provider, HO_SO);
+        assert_eq!((counts.admitted, counts.stale, counts.rejected), (sent, 0, 0), "{provider}: {counts:?}");
+    }
 }
 
 fn waiting(stats: &Arc<Mutex<Stats>>) -> Option<String> {

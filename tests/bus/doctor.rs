@@ -1,0 +1,142 @@
+//! `kenh` as an operator meets it on a Kafka that is not as it should be: what is found, what to do, and that what can be
+//! mended is.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use kenh_domain::log::{Log as _, Retention, TopicSpec};
+use kenh_testkit::kafka::Cluster;
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+use serde_json::Value;
+
+use crate::cluster;
+
+/// An operator with a directory, before a cluster.
+struct Operator {
+    data: tempfile::TempDir,
+    bootstrap: String,
+}
+
+impl Operator {
+    fn at(bootstrap: &str) -> Self {
+        Self { data: tempfile::tempdir().unwrap(), bootstrap: bootstrap.into() }
+    }
+
+    fn kenh(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kenh"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KENH_")) {
+            command.env_remove(name);
+        }
+        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).env("KENH_DATA", self.data.path().join("node"));
+        command.env("KENH_KAFKA", &self.bootstrap).env("KENH_KAFKA_REPLICATION", "1").env("KENH_LISTEN", "127.0.0.1:0");
+        command.args(args).output().unwrap()
+    }
+
+    fn apply(&self) -> Output {
+        self.kenh(&["apply", "schemas", "broker-config"])
+    }
+
+    /// What doctor says of these checks, and its exit code.
+    fn doctor(&self, check: &str) -> (Option<i32>, Vec<Value>) {
+        let out = self.kenh(&["doctor", "--output", "json"]);
+        let lines: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
+        (out.status.code(), lines.into_iter().filter(|line| line["check"] == check).collect())
+    }
+}
+
+#[track_caller]
+fn said(out: &Output, code: i32, texts: &[&str]) {
+    let all = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert_eq!(out.status.code(), Some(code), "{all}");
+    for text in texts {
+        assert!(all.contains(text), "no {text:?} in {all}");
+    }
+}
+
+/// Puts the node back as the scenarios want it, also when a test fails.
+struct PutBack(&'static Cluster);
+
+impl Drop for PutBack {
+    fn drop(&mut self) {
+        cluster::let_clocks_run_ahead(self.0);
+    }
+}
+
+#[test]
+fn doctor_compares_the_settings_of_a_cluster() {
+    let (_turn, cluster) = cluster::take();
+    drop(cluster::connect(cluster.bootstrap()));
+    let operator = Operator::at(cluster.bootstrap());
+    said(&operator.apply(), 0, &[]);
+    let (code, lines) = operator.doctor("cluster settings");
+    assert_eq!(code, Some(0));
+    assert_eq!((lines.len(), &lines[0]["verdict"]), (1, &"green".into()), "{lines:?}");
+
+    // Too small for a contract with its code lists.
+    let _back = PutBack(cluster);
+    let admin = cluster::admin(cluster.bootstrap());
+    let change = AlterConfig::new(ResourceSpecifier::Broker(1)).set("message.max.bytes", "1048588");
+    let done = cluster::ask(admin.alter_configs([&change], &AdminOptions::new())).unwrap();
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    let (code, lines) = operator.doctor("cluster settings");
+    assert_eq!((code, lines.len(), &lines[0]["verdict"]), (Some(1), 1, &"red".into()), "{lines:?}");
+    let found = lines[0]["found"].as_str().unwrap();
+    assert!(found.contains("message.max.bytes: 1048588 at broker 1, wanted at least"), "{found}");
+    assert!(lines[0]["whatToDo"].as_str().unwrap().contains("server.properties"), "{lines:?}");
+}
+
+#[test]
+fn a_topic_that_somebody_changed_is_shown_and_mended() {
+    let (_turn, cluster) = cluster::take();
+    drop(cluster::connect(cluster.bootstrap()));
+    let operator = Operator::at(cluster.bootstrap());
+    said(&operator.apply(), 0, &[]);
+    said(&operator.kenh(&["apply", "schemas", "broker-config", "--plan"]), 0, &["nothing to do"]);
+    // Past the bus: the data log, which is kept for ever, would lose all that is older than a day.
+    let admin = cluster::admin(cluster.bootstrap());
+    let change = AlterConfig::new(ResourceSpecifier::Topic("data.dan-cu")).set("retention.ms", "86400000");
+    let done = cluster::ask(admin.alter_configs([&change], &AdminOptions::new())).unwrap();
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    let drift = "data.dan-cu: kept 1 days at the log, not for ever";
+    let plan = ["apply", "schemas", "broker-config", "--plan"];
+    cluster::until("the brokers to tell of it", || {
+        String::from_utf8_lossy(&operator.kenh(&plan).stdout).contains(drift)
+    });
+    let (code, lines) = operator.doctor("topics are kept as long as declared");
+    assert_eq!((code, &lines[0]["verdict"]), (Some(1), &"red".into()), "{lines:?}");
+    assert_eq!(lines[0]["found"], "data.dan-cu");
+    // The plan changed nothing.
+    said(&operator.kenh(&plan), 0, &[drift]);
+    said(&operator.apply(), 0, &[drift]);
+    said(&operator.kenh(&plan), 0, &["nothing to do"]);
+    let (code, lines) = operator.doctor("topics are kept as long as declared");
+    assert_eq!((code, &lines[0]["verdict"]), (Some(0), &"green".into()), "{lines:?}");
+}
+
+#[test]
+fn a_topic_with_other_partitions_than_declared_is_refused() {
+    let (_turn, cluster) = cluster::take();
+    let log = cluster::connect(cluster.bootstrap());
+    let topic: kenh_domain::topic::Topic = "in.dan-cu.G01".parse().unwrap();
+    log.create_topic(&TopicSpec { topic, partitions: 7, retention: Retention::Days(30) }).unwrap();
+    let before = log.topics().unwrap();
+    drop(log);
+    let operator = Operator::at(cluster.bootstrap());
+    said(&operator.apply(), 3, &["topic in.dan-cu.G01 has 7 partitions", "never changes in place"]);
+    assert_eq!(cluster::connect(cluster.bootstrap()).topics().unwrap(), before, "something was made all the same");
+}
+
+/// Every role says where it looked and what to mend, and ends.
+#[test]
+fn a_wrong_bootstrap_is_refused_at_the_start() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let bootstrap = format!("127.0.0.1:{port}");
+    let operator = Operator::at(&bootstrap);
+    for role in ["up", "route", "control", "serve"] {
+        said(&operator.kenh(&[role]), 1, &[&bootstrap, "check `kafka.bootstrap`"]);
+    }
+    let (code, lines) = operator.doctor("the log opens");
+    let found = lines[0]["found"].as_str().unwrap();
+    assert!(code == Some(1) && found.contains(&bootstrap) && found.contains("kafka.bootstrap"), "{lines:?}");
+}
