@@ -10,7 +10,7 @@ use kenh_broker::kafka::{KafkaLog, Options};
 use kenh_testkit::PATIENCE;
 use kenh_testkit::kafka::Cluster;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -36,7 +36,6 @@ pub fn take() -> (Turn, &'static Cluster) {
 
 /// A log on a cluster, as another process would have it.
 pub fn connect(bootstrap: &str) -> KafkaLog {
-    make_access_lists(bootstrap);
     KafkaLog::connect(Options { bootstrap: bootstrap.into(), replication: 1, ..Options::default() }).unwrap()
 }
 
@@ -47,21 +46,6 @@ pub fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
 /// Waits for an answer of the administrative client.
 pub fn ask<T>(what: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(what)
-}
-
-/// Makes `kenh.access` and waits for its leader. The log would make it itself; but a client that asks for a topic in the
-/// moment in which it is made may keep the answer that there is none (librdkafka 2.12: 6 of 150 times here, until somebody
-/// asks for that topic's metadata by name), and connecting fails after 30 s then.
-fn make_access_lists(bootstrap: &str) {
-    const NAME: &str = "kenh.access";
-    let admin = admin(bootstrap);
-    let topic = NewTopic::new(NAME, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
-    let made = ask(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
-    assert!(made.iter().all(|m| matches!(m, Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)))), "{made:?}");
-    until("the leader of kenh.access", || {
-        let all = admin.inner().fetch_metadata(Some(NAME), PATIENCE).unwrap();
-        all.topics()[0].partitions().iter().any(|p| p.leader() > 0)
-    });
 }
 
 /// Waits for a state.

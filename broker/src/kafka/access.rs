@@ -375,7 +375,12 @@ fn await_bounds(asker: &Asker) -> Result<(i64, i64), AdminError> {
         match asker.fetch_watermarks(NAME, 0, QUERY_TIMEOUT) {
             Ok(bounds) => return Ok(bounds),
             Err(error) if begun.elapsed() > ADMIN_TIMEOUT => return Err(failed(error)),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            Err(_) => {
+                std::thread::sleep(Duration::from_millis(10));
+                // A client that asked in the moment in which the topic was made may keep the answer that there is none,
+                // until it asks for this topic by its name (librdkafka 2.12: 6 of 150 times).
+                let _ = asker.fetch_metadata(Some(NAME), QUERY_TIMEOUT);
+            }
         }
     }
 }

@@ -121,6 +121,9 @@ fn pass_on(says: &Queue) {
 /// The level of a warning, as syslog counts.
 const WARNING: i32 = 4;
 
+/// How long a broker may take to say that it is there.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// Most messages of one call.
 const MOST: usize = 10_000;
 
@@ -190,6 +193,11 @@ impl Fetcher {
     /// First and end offset of a partition, as the cluster has them now.
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
         self.consumer.fetch_watermarks(topic, partition, QUERY_TIMEOUT)
+    }
+
+    /// Whether a broker answers within [`ANSWER`]; what it says of the topic is not looked at.
+    pub fn ask(&self, topic: &str) -> Result<(), KafkaError> {
+        self.consumer.fetch_metadata(Some(topic), ANSWER).map(drop)
     }
 
     /// Up to `most` messages; waits up to `wait` for the first.

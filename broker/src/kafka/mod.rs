@@ -272,6 +272,8 @@ impl KafkaLog {
                 // A topic that was made a moment ago, or a broker that has just come back: its leader does not know yet.
                 Err(error) if begun.elapsed() < QUERY_TIMEOUT && self.will_answer(&error, &of.topic) => {
                     std::thread::sleep(BETWEEN_TRIES);
+                    // As in the access lists: asked by its name, a client forgets that there was no such topic.
+                    let _ = self.asker.fetch_metadata(Some(&name), QUERY_TIMEOUT);
                 }
                 Err(error) => return Err(error),
             }

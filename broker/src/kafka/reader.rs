@@ -39,6 +39,8 @@ pub struct KafkaReader {
     turn: usize,
     /// Whether every partition has had its time to answer.
     settled: bool,
+    /// When the cluster was last heard.
+    heard: Instant,
     failed: Option<Failed>,
 }
 
@@ -46,6 +48,10 @@ enum Waiting {
     Record(Record),
     End(Position),
 }
+
+/// How long a reader to whom nothing comes takes it that nothing is there. Then it asks: the client gets over the loss of a
+/// broker by itself, and would not say that it has not yet.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// How much waits.
 #[derive(Default)]
@@ -93,6 +99,7 @@ impl KafkaReader {
             held: Held::default(),
             turn: 0,
             settled: from.len() < 2,
+            heard: Instant::now(),
             failed: None,
         })
     }
@@ -112,9 +119,11 @@ impl KafkaReader {
         }
         let Some(fetcher) = self.fetcher.as_mut() else { return };
         let (waiting, held, failed) = (&mut self.waiting, &mut self.held, &mut self.failed);
+        let heard = &mut self.heard;
         fetcher.poll(most, wait, |fetched| match fetched {
             Fetched::Record { source, offset, timestamp_ms, key, value } => {
                 let record = Record { source, position: position(offset), timestamp_ms, key, value };
+                *heard = Instant::now();
                 held.records += 1;
                 held.bytes += size(&record);
                 waiting[source].push_back(Waiting::Record(record));
@@ -192,6 +201,17 @@ impl KafkaReader {
         }
     }
 
+    /// Asks whether the cluster is there, when nothing has been heard of it for a while.
+    fn ask(&mut self) -> Result<(), ReadError> {
+        let (Some(fetcher), Some(of)) = (&self.fetcher, self.of.first()) else { return Ok(()) };
+        if self.heard.elapsed() < SILENCE {
+            return Ok(());
+        }
+        let there = fetcher.ask(&of.topic.to_string());
+        self.heard = Instant::now();
+        there.map_err(|error| ReadError::Storage { of: of.clone(), source: Box::new(error) })
+    }
+
     fn error(&mut self) -> Option<ReadError> {
         let denied = |of: &TopicPartition| ReadError::Denied { principal: self.principal.clone(), of: of.clone() };
         match self.failed.take()? {
@@ -246,6 +266,7 @@ impl Reader for KafkaReader {
             if let Some(error) = self.error() {
                 return Err(error);
             }
+            self.ask()?;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || max_records == 0 {
                 return Ok(Vec::new());

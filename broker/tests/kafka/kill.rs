@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use kenh_broker::kafka::KafkaLog;
-use kenh_domain::log::{Batch, Claim, CommitError, Log as _, Position};
+use kenh_domain::log::{Batch, Claim, CommitError, Log as _, Position, ReadError, Record};
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::topic::Topic;
 use kenh_testkit::kafka::Cluster;
@@ -98,8 +98,10 @@ fn nothing_is_lost_or_doubled_when_the_broker_is_killed_in_mid_commit() {
         let reading = scope.spawn(|| {
             let mut found: [Vec<u64>; 2] = Default::default();
             while found.iter().any(|f| (f.len() as u64) < last_number.load(Ordering::Relaxed)) {
-                for r in reader.poll(100, 1 << 20, Duration::from_millis(20)).unwrap() {
-                    found[r.source].push(text(&r).parse().unwrap());
+                match reader.poll(100, 1 << 20, Duration::from_millis(20)) {
+                    Ok(records) => records.iter().for_each(|r| found[r.source].push(text(r).parse().unwrap())),
+                    // That the broker is away; the reader goes on where it was.
+                    Err(error) => assert!(matches!(error, ReadError::Storage { .. }), "{error}"),
                 }
             }
             found
@@ -168,4 +170,35 @@ fn what_was_flushed_outlives_a_kill() {
     let mut values: Vec<u64> = found.iter().map(|r| text(r).parse().unwrap()).collect();
     values.dedup_by(|later, earlier| later == earlier && in_flight.contains(later));
     assert_eq!(values, (0..next).collect::<Vec<_>>());
+}
+
+/// What a poll answers.
+type Polled = Result<Vec<Record>, ReadError>;
+
+/// Nothing comes, since nothing is written: a reader says all the same that the broker has gone, and goes on when it is back.
+#[test]
+fn an_idle_reader_says_that_the_broker_is_gone() {
+    let cluster = Cluster::start(1);
+    let log = KafkaLog::connect(options(&cluster)).unwrap();
+    let topic = make(&log, "idle", 1);
+    let control = Principal::control();
+    let mut reader = log.reader(&control, &[(at(&topic, 0), Position(0))]).unwrap();
+    let mut until = |what: &str, there: &dyn Fn(&Polled) -> bool| {
+        let begun = Instant::now();
+        loop {
+            let found = reader.poll(10, 1 << 20, Duration::from_millis(100));
+            if there(&found) {
+                return;
+            }
+            let fine = matches!(found, Ok(_) | Err(ReadError::Storage { .. }));
+            assert!(fine && begun.elapsed() < PATIENCE, "waited for {what}: {found:?}");
+        }
+    };
+    cluster.kill(1);
+    until("the loss", &|found| matches!(found, Err(ReadError::Storage { .. })));
+    cluster.restart(1);
+    let mut writer = log.writer(&control);
+    writer.write(vec![record(&topic, 0, "again")]).unwrap();
+    writer.flush().unwrap();
+    until("the record", &|found| found.as_ref().is_ok_and(|r| r.len() == 1 && text(&r[0]) == "again"));
 }
