@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kenh_domain::names::{Agency, Dataset, GrantId, Principal, View};
+use kenh_domain::names::{Agency, Dataset, GrantId, Person, Principal, View};
+use kenh_domain::trust::PublicKey;
+use kenh_governance::trust::BusId;
 
 use crate::config::StoreKind;
 
@@ -76,6 +78,16 @@ pub enum Command {
     /// Changes that a rule rejected
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
+    /// Keys of persons
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Who may decide, signed by the root
+    #[command(subcommand)]
+    Roster(RosterCommand),
+    /// Sign an event that somebody else has prepared; needs no node and no configuration
+    Sign(Sign),
+    /// Hand in events that others have signed
+    Submit(Submit),
     /// Check this node's configuration and health, one line a check
     Doctor,
     /// Print a completion script
@@ -367,4 +379,115 @@ pub enum DeadLetterCommand {
         /// Where it lies, as the list prints it: provider/partition/position
         letter: String,
     },
+}
+/// `kenh key …`
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key, sealed under a passphrase, and print its public half for the roster
+    New {
+        /// Whose
+        #[command(flatten)]
+        whose: Whose,
+        /// The file to make; a file that is there is never written over
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Where the passphrase is, as file:PATH or env:NAME [default: asked at the terminal]
+        #[arg(long, value_name = "REF")]
+        passphrase: Option<String>,
+    },
+    /// Whose a key is, and its public half
+    Show {
+        /// A key file
+        key: PathBuf,
+    },
+    /// Change one's key (or the root's) for another: an event signed with both, for `kenh submit`
+    Rotate {
+        /// The file of the key that ends
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The file of the one that takes its place
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// The bus, as `kenh roster show` prints it
+        #[arg(long)]
+        bus: BusId,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Where the passphrase of both is, as file:PATH or env:NAME [default: asked at the terminal]
+        #[arg(long, value_name = "REF")]
+        passphrase: Option<String>,
+        /// Days within which it is handed in
+        #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=90))]
+        days: u8,
+    },
+}
+
+/// Whose a new key is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Whose {
+    /// A person, as the roster will name them
+    #[arg(long)]
+    pub person: Option<Person>,
+    /// The root, which signs rosters and is kept offline
+    #[arg(long)]
+    pub root: bool,
+}
+
+/// `kenh roster …`
+#[derive(Debug, Subcommand)]
+pub enum RosterCommand {
+    /// Begin a new bus whose decisions must be signed, for ever
+    Found {
+        /// The root's public key, as `kenh key new --root` prints it
+        #[arg(long, value_name = "KEY")]
+        root: PublicKey,
+    },
+    /// Who may decide now, and what this bus is called in signatures
+    Show,
+    /// Sign a roster with the root's key; needs no node and no configuration
+    Sign {
+        /// The roster as YAML
+        file: PathBuf,
+        /// The root's key file
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The bus, as `kenh roster found` printed it
+        #[arg(long)]
+        bus: BusId,
+        /// The file to write, for `kenh submit`
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Days within which it is handed in
+        #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=90))]
+        days: u8,
+        /// Where the passphrase is, as file:PATH or env:NAME [default: asked at the terminal]
+        #[arg(long, value_name = "REF")]
+        passphrase: Option<String>,
+    },
+}
+
+/// `kenh sign`
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// The event to sign; it gets one more signature
+    pub file: PathBuf,
+    /// One's key file
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Days within which it is handed in
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=90))]
+    pub days: u8,
+    /// Where the passphrase is, as file:PATH or env:NAME [default: asked at the terminal]
+    #[arg(long, value_name = "REF")]
+    pub passphrase: Option<String>,
+}
+
+/// `kenh submit`
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// Signed events, in the order in which they count
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
 }

@@ -14,5 +14,5 @@ pub mod request;
 pub mod roster_file;
 
 pub use key::{KeyError, KeyFile, Passphrase, PrivateKey};
-pub use request::{Request, RequestError, SubmitError, submit};
+pub use request::{BusId, FoundError, Request, RequestError, SubmitError, found, submit, would_count};
 pub use roster_file::read as read_roster;
