@@ -447,7 +447,8 @@ mod tests {
             [
                 ("kafka.replication", false),
                 ("offsets.topic.replication.factor", false),
-                ("transaction.state.log.replication.factor", false)
+                ("transaction.state.log.replication.factor", false),
+                ("min.insync.replicas", false)
             ]
         );
         assert_eq!(names(&look_at_replicas(&replicas("3", "1"), 1, 3, 3)), [("min.insync.replicas", false)]);
