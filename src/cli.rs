@@ -169,6 +169,9 @@ pub struct Apply {
     /// Only show what would change
     #[arg(long)]
     pub plan: bool,
+    /// Where decisions are signed: write what lacks only signatures to this folder, for `kenh sign` and `kenh submit`
+    #[arg(long, value_name = "FOLDER")]
+    pub to_sign: Option<PathBuf>,
 }
 
 /// Where records come from and what they look like.

@@ -38,6 +38,7 @@ use serde::Serialize;
 use crate::declared::{Declared, Problem};
 use crate::layout;
 use crate::registry::subjects;
+use crate::trust::withheld::assume;
 
 /// What happens to a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -244,8 +245,8 @@ impl<'a> Planner<'a> {
                 Ok(bytes) => Err(format!("{} bytes are more than one control event may have", bytes.len())),
                 Err(error) => Err(error.to_string()),
             };
-            let position = Position(after.position.0 + 1);
-            let folded = bytes.and_then(|bytes| after.apply(position, &bytes).map_err(|e| e.to_string()));
+            // What lacks signatures is told when it is to be applied, all of it at once.
+            let folded = bytes.and_then(|bytes| assume(&mut after, &bytes).map_err(|e| e.to_string()));
             if let Err(why) = folded {
                 let message = format!("the plan cannot be applied: {why}");
                 self.problems.push(Problem::of_file(std::path::Path::new("."), message, ""));
