@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kenh_domain::names::{Agency, Dataset, GrantId, Person, Principal, View};
+use kenh_domain::names::{Agency, Dataset, GrantId, Person, Principal, ProposalId, View};
 use kenh_domain::trust::PublicKey;
 use kenh_governance::trust::BusId;
 
@@ -11,7 +11,7 @@ use crate::config::StoreKind;
 
 /// Kênh: an event-streaming data-sharing bus for government agencies.
 ///
-/// Not there yet: schema reviews, signed grants, mTLS and ACLs at the broker, sealing and erasure, the ledger and replay
+/// Not there yet: signed grants, mTLS and ACLs at the broker, sealing and erasure, the ledger and replay
 /// exports, sources that Kênh polls. HTTP listens on loopback only.
 #[derive(Debug, Parser)]
 #[command(name = "kenh", version, max_term_width = 110)]
@@ -72,6 +72,9 @@ pub enum Command {
     /// Schemas with their ids
     #[command(subcommand)]
     Schema(SchemaCommand),
+    /// What is put to the vote: contracts and grants
+    #[command(subcommand)]
+    Review(ReviewCommand),
     /// Grants
     #[command(subcommand)]
     Grant(GrantCommand),
@@ -345,6 +348,129 @@ pub enum SchemaCommand {
         /// Its id
         id: u32,
     },
+    /// Check a changed contract against everything in force, write its review, and put it to the vote
+    Propose(ProposeSchema),
+}
+
+/// `kenh schema propose`
+#[derive(Debug, Args)]
+pub struct ProposeSchema {
+    /// The dataset
+    pub dataset: Dataset,
+    /// The folder of the contract [default: schemas/DATASET]
+    #[arg(long, value_name = "FOLDER")]
+    pub from: Option<PathBuf>,
+    /// How it is put to the vote
+    #[command(flatten)]
+    pub ballot: BallotArgs,
+}
+
+/// How something is put to the vote.
+#[derive(Debug, Args)]
+pub struct BallotArgs {
+    /// Who proposes it; they do not approve it
+    #[arg(long, value_name = "PERSON")]
+    pub author: Person,
+    /// Name of the proposal [default: made of what is proposed]
+    #[arg(long, value_name = "NAME")]
+    pub id: Option<ProposalId>,
+    /// Days for which votes count
+    #[arg(long, default_value_t = 14, value_name = "N")]
+    pub days: u16,
+    /// Folder for the review [default: reviews/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `kenh review …`
+#[derive(Debug, Subcommand)]
+pub enum ReviewCommand {
+    /// Everything that was put to the vote, and what it still lacks
+    List,
+    /// The page of a review, if it is the one that was put to the vote
+    Show {
+        /// The proposal
+        id: ProposalId,
+        /// Folder of the review [default: reviews/NAME]
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+        /// In which form
+        #[arg(long, value_enum, default_value_t)]
+        format: PageFormat,
+        /// In which language
+        #[arg(long, value_enum, default_value_t)]
+        lang: Language,
+    },
+    /// Check a declared grant against everything in force, write its review, and put it to the vote
+    Grant(ProposeGrant),
+    /// Approve a proposal, as owner or data-protection officer
+    Approve(Cast),
+    /// Refuse a proposal, with a reason
+    Refuse(Cast),
+    /// Take a grant up, as its recipient
+    TakeUp(Cast),
+    /// Say whether a subscriber who is hit is for it; this is kept, and decides nothing
+    Advise {
+        /// The vote
+        #[command(flatten)]
+        cast: Cast,
+        /// Against it
+        #[arg(long)]
+        against: bool,
+    },
+}
+
+/// `kenh review grant`
+#[derive(Debug, Args)]
+pub struct ProposeGrant {
+    /// The grant's file
+    #[arg(long, value_name = "FILE.yaml")]
+    pub from: PathBuf,
+    /// About how many records the dataset has, for the page
+    #[arg(long, value_name = "N")]
+    pub records: Option<u64>,
+    /// About how many of them the grant gives, for the page
+    #[arg(long, value_name = "N")]
+    pub view_records: Option<u64>,
+    /// How it is put to the vote
+    #[command(flatten)]
+    pub ballot: BallotArgs,
+}
+
+/// A vote.
+#[derive(Debug, Args)]
+pub struct Cast {
+    /// The proposal
+    pub id: ProposalId,
+    /// Whose vote it is
+    #[arg(long = "as", value_name = "PERSON")]
+    pub person: Person,
+    /// Why; a refusal has a reason
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Folder of the review [default: reviews/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Forms of a review's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PageFormat {
+    /// Markdown
+    #[default]
+    Md,
+    /// HTML
+    Html,
+}
+
+/// Languages of a review's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Language {
+    /// Vietnamese
+    #[default]
+    Vi,
+    /// English
+    En,
 }
 
 /// `kenh grant …`

@@ -66,12 +66,15 @@ pub fn contract(command: &ContractCommand, config: &Config, output: Output) -> R
                 return Ok(());
             }
             output::line(format_args!("{} version {}: {}", contract.dataset, contract.version, contract.description));
+            for (what, says) in kenh_governance::review::facts(contract) {
+                output::line(format_args!("  {}: {}", what.en, says.en));
+            }
             output::table(
                 &["field", "personal data", "element", "required", "meaning"],
                 contract.fields.iter().map(|(path, rules)| {
                     vec![
                         path.clone(),
-                        format!("{:?}", rules.pii).to_lowercase(),
+                        format!("{:?}{}", rules.pii, if rules.secret { ", SECRET" } else { "" }).to_lowercase(),
                         rules.element.clone().unwrap_or_default(),
                         if rules.required { "yes" } else { "" }.into(),
                         rules.description.clone().unwrap_or_default(),
@@ -94,6 +97,8 @@ pub fn schema(command: &SchemaCommand, config: &Config, output: Output) -> Resul
             &["id#", "subject", "version#"],
             set.schemas.values().map(|s| vec![s.id.to_string(), s.subject.clone(), s.version.to_string()]),
         ),
+        // A command of its own: see `schema`.
+        SchemaCommand::Propose(_) => {}
         SchemaCommand::Show { id } => {
             let found = set.schemas.get(&SchemaId(*id)).ok_or_else(|| {
                 Failure::because(format!("there is no schema {id}; `kenh schema list` shows those there are"))

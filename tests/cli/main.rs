@@ -11,6 +11,7 @@
 //! | [`node`] | a running node: commands, HTTP, signals, kill -9 |
 //! | [`secrecy`] | no record key, value or token in anything that a node writes but its answers |
 //! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
+//! | [`review`] | a review: propose, read, vote, release |
 //! | [`surface`] | help, completions, configuration, exit codes |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
@@ -22,5 +23,6 @@ mod harness;
 mod node;
 mod own_data;
 mod registry;
+mod review;
 mod secrecy;
 mod surface;
