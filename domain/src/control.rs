@@ -312,18 +312,28 @@ impl ControlSet {
         };
         // As decided by the set before: a contract may pass to another owner with it.
         let proposal = released.and_then(|document| self.approval(record.at_ms, &document));
-        self.fold(position, record.at_ms, record.event).map_err(|reason| ControlError::Refused { position, reason })?;
+        let key = record.signatures.first().map(|signature| signature.key);
+        self.fold(position, record.at_ms, key, record.event)
+            .map_err(|reason| ControlError::Refused { position, reason })?;
         if let Some(standing) = proposal.and_then(|id| self.proposals.get_mut(&id)) {
             standing.released = Some(position);
         }
-        if let Some(spent) = next {
+        // Only what somebody signed moves the time on: a date that nobody signs could lie far ahead, and nothing that is
+        // signed now would count after it.
+        if let Some(spent) = next.filter(|_| !record.signatures.is_empty()) {
             self.spent = spent;
             self.at_ms = record.at_ms;
         }
         Ok(())
     }
 
-    fn fold(&mut self, position: Position, at_ms: i64, event: ControlEvent) -> Result<(), String> {
+    fn fold(
+        &mut self,
+        position: Position,
+        at_ms: i64,
+        key: Option<PublicKey>,
+        event: ControlEvent,
+    ) -> Result<(), String> {
         if self.trust.is_none() != matches!(event, ControlEvent::Genesis { .. }) {
             return Err("the genesis is the first event and the only one of its kind".into());
         }
@@ -370,7 +380,7 @@ impl ControlSet {
             ControlEvent::Root { key } => self.root = Some(key),
             ControlEvent::Rotation { person, from, to } => self.fold_rotation(&person, from, to, at_ms)?,
             ControlEvent::Proposal(proposal) => self.fold_proposal(*proposal, at_ms)?,
-            ControlEvent::Vote(vote) => self.fold_vote(vote, at_ms)?,
+            ControlEvent::Vote(vote) => self.fold_vote(vote, key, at_ms)?,
         }
         Ok(())
     }
