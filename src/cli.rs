@@ -1,13 +1,17 @@
 //! The command line, as typed.
 
+mod grants;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kenh_domain::names::{Agency, Dataset, GrantId, Person, Principal, ProposalId, View};
+use kenh_domain::names::{Agency, Dataset, Person, Principal, ProposalId, View};
 use kenh_domain::trust::PublicKey;
 use kenh_governance::trust::BusId;
 
 use crate::config::StoreKind;
+
+pub use grants::{AgencyCommand, Catalog, GrantCommand, LawCommand, RequestGrant, Stop};
 
 /// Kênh: an event-streaming data-sharing bus for government agencies.
 ///
@@ -78,9 +82,14 @@ pub enum Command {
     /// Grants
     #[command(subcommand)]
     Grant(GrantCommand),
-    /// Changes that a rule rejected
+    /// Articles of law that grants stand on
     #[command(subcommand)]
-    DeadLetter(DeadLetterCommand),
+    Law(LawCommand),
+    /// Agencies that take each other's place
+    #[command(subcommand)]
+    Agency(AgencyCommand),
+    /// Which datasets there are, what is in them, and how to ask
+    Catalog(Catalog),
     /// Keys of persons
     #[command(subcommand)]
     Key(KeyCommand),
@@ -91,6 +100,9 @@ pub enum Command {
     Sign(Sign),
     /// Hand in events that others have signed
     Submit(Submit),
+    /// Changes that a rule rejected
+    #[command(subcommand)]
+    DeadLetter(DeadLetterCommand),
     /// Check this node's configuration and health, one line a check
     Doctor,
     /// Print a completion script
@@ -473,42 +485,6 @@ pub enum Language {
     En,
 }
 
-/// `kenh grant …`
-#[derive(Debug, Subcommand)]
-pub enum GrantCommand {
-    /// All grants, ended ones too
-    List,
-    /// One grant
-    Show {
-        /// Its id
-        id: GrantId,
-    },
-    /// End a grant now: nothing more is written, access and topic go, the recipient is told to purge
-    Revoke {
-        /// Its id
-        id: GrantId,
-    },
-}
-
-/// `kenh dead-letter …`
-#[derive(Debug, Subcommand)]
-pub enum DeadLetterCommand {
-    /// Rejected changes, newest last
-    List {
-        /// Of which dataset
-        dataset: Dataset,
-        /// At most so many, the newest
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
-    },
-    /// One rejected change with what to do about it
-    Show {
-        /// Of which dataset
-        dataset: Dataset,
-        /// Where it lies, as the list prints it: provider/partition/position
-        letter: String,
-    },
-}
 /// `kenh key …`
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
@@ -619,4 +595,24 @@ pub struct Submit {
     /// Signed events, in the order in which they count
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// `kenh dead-letter …`
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterCommand {
+    /// Rejected changes, newest last
+    List {
+        /// Of which dataset
+        dataset: Dataset,
+        /// At most so many, the newest
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// One rejected change with what to do about it
+    Show {
+        /// Of which dataset
+        dataset: Dataset,
+        /// Where it lies, as the list prints it: provider/partition/position
+        letter: String,
+    },
 }

@@ -91,11 +91,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Schema(cli::SchemaCommand::Propose(asked)) => commands::schema::run(&asked, &config, output),
         Command::Schema(schema) => commands::show::schema(&schema, &config, output),
         Command::Review(review) => commands::review::run(&review, &config, output),
-        Command::Grant(grant) => commands::show::grant(&grant, &config, output),
+        Command::Grant(grant) => commands::grant::run(&grant, &config, output),
+        Command::Law(law) => commands::law::run(&law, &config, output),
+        Command::Agency(agency) => commands::law::agency(&agency, &config, output),
+        Command::Catalog(catalog) => commands::catalog::run(&catalog, &config, output),
         Command::DeadLetter(letter) => commands::dead_letter::run(&letter, &config, output),
-        Command::Doctor => commands::doctor::run(&config, output),
-        Command::Completions { .. } | Command::New(_) | Command::Key(_) | Command::Sign(_) => Ok(()),
         Command::Roster(roster) => commands::roster::run(&roster, &config, output),
         Command::Submit(submit) => commands::roster::submit(&submit, &config, output),
+        Command::Doctor => commands::doctor::run(&config, output),
+        Command::Completions { .. } | Command::New(_) | Command::Key(_) | Command::Sign(_) => Ok(()),
     }
 }

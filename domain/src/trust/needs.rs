@@ -107,7 +107,7 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
             approved(set, &Document::of_grant(grant), signers.at_ms)?;
             ends_in_time(grant, signers.at_ms, *ends_ms)
         }
-        ControlEvent::End { view_no, reason } => {
+        ControlEvent::End { view_no, reason, .. } => {
             let Some(entry) = set.views.get(view_no) else { return Ok(()) };
             let Activation { grant, ends_ms, .. } = &*entry.activation;
             let owner = owner(set, &grant.dataset);

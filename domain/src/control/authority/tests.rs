@@ -269,7 +269,7 @@ fn an_operator_grants_himself_nothing() {
     let event = bus.activation(&grant("g"), 1);
     bus.append(&event, &[]).unwrap();
     // Nor does he end it, or bring it back once it has ended.
-    let end = |reason| ControlEvent::End { view_no: ViewNo(1), reason };
+    let end = |reason| ControlEvent::End { view_no: ViewNo(1), reason, because: String::new() };
     for reason in [EndReason::Revoked, EndReason::Ended, EndReason::Superseded, EndReason::Expired] {
         refusal(bus.append(&end(reason), &[]));
     }
