@@ -12,6 +12,7 @@
 //! | [`secrecy`] | no record key, value or token in anything that a node writes but its answers |
 //! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
 //! | [`review`] | a review: propose, read, vote, release |
+//! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
 //! | [`surface`] | help, completions, configuration, exit codes |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
@@ -25,4 +26,5 @@ mod own_data;
 mod registry;
 mod review;
 mod secrecy;
+mod signed;
 mod surface;

@@ -276,8 +276,8 @@ pub enum SubmitError {
         is: String,
     },
     /// It would not count. Nothing was appended.
-    #[error("it would not count")]
-    Refused(#[source] ControlError),
+    #[error("it would not count: {0}")]
+    Refused(ControlError),
     /// The request itself.
     #[error(transparent)]
     Request(#[from] RequestError),
