@@ -1,15 +1,21 @@
 //! The command line, as typed.
 
+mod grants;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kenh_domain::names::{Agency, Dataset, GrantId, Principal, View};
+use kenh_domain::names::{Agency, Dataset, Person, Principal, ProposalId, View};
+use kenh_domain::trust::PublicKey;
+use kenh_governance::trust::BusId;
 
 use crate::config::StoreKind;
 
+pub use grants::{AgencyCommand, Catalog, GrantCommand, LawCommand, RequestGrant, Stop};
+
 /// Kênh: an event-streaming data-sharing bus for government agencies.
 ///
-/// Not there yet: schema reviews, signed grants, mTLS and ACLs at the broker, sealing and erasure, the ledger and replay
+/// Not there yet: signed grants, mTLS and ACLs at the broker, sealing and erasure, the ledger and replay
 /// exports, sources that Kênh polls. HTTP listens on loopback only.
 #[derive(Debug, Parser)]
 #[command(name = "kenh", version, max_term_width = 110)]
@@ -70,19 +76,67 @@ pub enum Command {
     /// Schemas with their ids
     #[command(subcommand)]
     Schema(SchemaCommand),
+    /// What is put to the vote: contracts and grants
+    #[command(subcommand)]
+    Review(ReviewCommand),
     /// Grants
     #[command(subcommand)]
     Grant(GrantCommand),
+    /// Articles of law that grants stand on
+    #[command(subcommand)]
+    Law(LawCommand),
+    /// Agencies that take each other's place
+    #[command(subcommand)]
+    Agency(AgencyCommand),
+    /// Which datasets there are, what is in them, and how to ask
+    Catalog(Catalog),
+    /// Keys of persons
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Who may decide, signed by the root
+    #[command(subcommand)]
+    Roster(RosterCommand),
+    /// Sign an event that somebody else has prepared; needs no node and no configuration
+    Sign(Sign),
+    /// Hand in events that others have signed
+    Submit(Submit),
     /// Changes that a rule rejected
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
     /// Check this node's configuration and health, one line a check
-    Doctor,
+    Doctor(Doctor),
     /// Print a completion script
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// `kenh doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// What a Kafka cluster is held to
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: Profile,
+}
+
+/// What a cluster is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Profile {
+    /// A laptop, a test, a trial
+    #[default]
+    Trial,
+    /// Data of agencies: three replicas, a closed boundary; whatever is found is red
+    Production,
+}
+
+impl From<Profile> for kenh_broker::kafka::cluster::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Trial => Self::Trial,
+            Profile::Production => Self::Production,
+        }
+    }
 }
 
 /// `kenh demo`
@@ -157,6 +211,9 @@ pub struct Apply {
     /// Only show what would change
     #[arg(long)]
     pub plan: bool,
+    /// Where decisions are signed: write what lacks only signatures to this folder, for `kenh sign` and `kenh submit`
+    #[arg(long, value_name = "FOLDER")]
+    pub to_sign: Option<PathBuf>,
 }
 
 /// Where records come from and what they look like.
@@ -333,23 +390,241 @@ pub enum SchemaCommand {
         /// Its id
         id: u32,
     },
+    /// Check a changed contract against everything in force, write its review, and put it to the vote
+    Propose(ProposeSchema),
 }
 
-/// `kenh grant …`
+/// `kenh schema propose`
+#[derive(Debug, Args)]
+pub struct ProposeSchema {
+    /// The dataset
+    pub dataset: Dataset,
+    /// The folder of the contract [default: schemas/DATASET]
+    #[arg(long, value_name = "FOLDER")]
+    pub from: Option<PathBuf>,
+    /// How it is put to the vote
+    #[command(flatten)]
+    pub ballot: BallotArgs,
+}
+
+/// How something is put to the vote.
+#[derive(Debug, Args)]
+pub struct BallotArgs {
+    /// Who proposes it; they do not approve it
+    #[arg(long, value_name = "PERSON")]
+    pub author: Person,
+    /// Name of the proposal [default: made of what is proposed]
+    #[arg(long, value_name = "NAME")]
+    pub id: Option<ProposalId>,
+    /// Days for which votes count
+    #[arg(long, default_value_t = 14, value_name = "N")]
+    pub days: u16,
+    /// Folder for the review [default: reviews/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `kenh review …`
 #[derive(Debug, Subcommand)]
-pub enum GrantCommand {
-    /// All grants, ended ones too
+pub enum ReviewCommand {
+    /// Everything that was put to the vote, and what it still lacks
     List,
-    /// One grant
+    /// The page of a review, if it is the one that was put to the vote
     Show {
-        /// Its id
-        id: GrantId,
+        /// The proposal
+        id: ProposalId,
+        /// Folder of the review [default: reviews/NAME]
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+        /// In which form
+        #[arg(long, value_enum, default_value_t)]
+        format: PageFormat,
+        /// In which language
+        #[arg(long, value_enum, default_value_t)]
+        lang: Language,
     },
-    /// End a grant now: nothing more is written, access and topic go, the recipient is told to purge
-    Revoke {
-        /// Its id
-        id: GrantId,
+    /// Check a declared grant against everything in force, write its review, and put it to the vote
+    Grant(ProposeGrant),
+    /// Approve a proposal, as owner or data-protection officer
+    Approve(Cast),
+    /// Refuse a proposal, with a reason
+    Refuse(Cast),
+    /// Take a grant up, as its recipient
+    TakeUp(Cast),
+    /// Say whether a subscriber who is hit is for it; this is kept, and decides nothing
+    Advise {
+        /// The vote
+        #[command(flatten)]
+        cast: Cast,
+        /// Against it
+        #[arg(long)]
+        against: bool,
     },
+}
+
+/// `kenh review grant`
+#[derive(Debug, Args)]
+pub struct ProposeGrant {
+    /// The grant's file
+    #[arg(long, value_name = "FILE.yaml")]
+    pub from: PathBuf,
+    /// About how many records the dataset has, for the page
+    #[arg(long, value_name = "N")]
+    pub records: Option<u64>,
+    /// About how many of them the grant gives, for the page
+    #[arg(long, value_name = "N")]
+    pub view_records: Option<u64>,
+    /// How it is put to the vote
+    #[command(flatten)]
+    pub ballot: BallotArgs,
+}
+
+/// A vote.
+#[derive(Debug, Args)]
+pub struct Cast {
+    /// The proposal
+    pub id: ProposalId,
+    /// Whose vote it is
+    #[arg(long = "as", value_name = "PERSON")]
+    pub person: Person,
+    /// Why; a refusal has a reason
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Folder of the review [default: reviews/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Forms of a review's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PageFormat {
+    /// Markdown
+    #[default]
+    Md,
+    /// HTML
+    Html,
+}
+
+/// Languages of a review's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Language {
+    /// Vietnamese
+    #[default]
+    Vi,
+    /// English
+    En,
+}
+
+/// `kenh key …`
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key, sealed under a passphrase, and print its public half for the roster
+    New {
+        /// Whose
+        #[command(flatten)]
+        whose: Whose,
+        /// The file to make; a file that is there is never written over
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Where the passphrase is, as file:PATH or env:NAME [default: asked at the terminal]
+        #[arg(long, value_name = "REF")]
+        passphrase: Option<String>,
+    },
+    /// Whose a key is, and its public half
+    Show {
+        /// A key file
+        key: PathBuf,
+    },
+    /// Change one's key (or the root's) for another: an event signed with both, for `kenh submit`
+    Rotate {
+        /// The file of the key that ends
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The file of the one that takes its place
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// The bus, as `kenh roster show` prints it
+        #[arg(long)]
+        bus: BusId,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Where the passphrase of both is, as file:PATH or env:NAME [default: asked at the terminal]
+        #[arg(long, value_name = "REF")]
+        passphrase: Option<String>,
+        /// Days within which it is handed in
+        #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=90))]
+        days: u8,
+    },
+}
+
+/// Whose a new key is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Whose {
+    /// A person, as the roster will name them
+    #[arg(long)]
+    pub person: Option<Person>,
+    /// The root, which signs rosters and is kept offline
+    #[arg(long)]
+    pub root: bool,
+}
+
+/// `kenh roster …`
+#[derive(Debug, Subcommand)]
+pub enum RosterCommand {
+    /// Begin a new bus whose decisions must be signed, for ever
+    Found {
+        /// The root's public key, as `kenh key new --root` prints it
+        #[arg(long, value_name = "KEY")]
+        root: PublicKey,
+    },
+    /// Who may decide now, and what this bus is called in signatures
+    Show,
+    /// Sign a roster with the root's key; needs no node and no configuration
+    Sign {
+        /// The roster as YAML
+        file: PathBuf,
+        /// The root's key file
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The bus, as `kenh roster found` printed it
+        #[arg(long)]
+        bus: BusId,
+        /// The file to write, for `kenh submit`
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Days within which it is handed in
+        #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=90))]
+        days: u8,
+        /// Where the passphrase is, as file:PATH or env:NAME [default: asked at the terminal]
+        #[arg(long, value_name = "REF")]
+        passphrase: Option<String>,
+    },
+}
+
+/// `kenh sign`
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// The event to sign; it gets one more signature
+    pub file: PathBuf,
+    /// One's key file
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Days within which it is handed in
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=90))]
+    pub days: u8,
+    /// Where the passphrase is, as file:PATH or env:NAME [default: asked at the terminal]
+    #[arg(long, value_name = "REF")]
+    pub passphrase: Option<String>,
+}
+
+/// `kenh submit`
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// Signed events, in the order in which they count
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
 }
 
 /// `kenh dead-letter …`

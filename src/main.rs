@@ -24,7 +24,7 @@ mod time;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use cli::{Cli, Command, New};
+use cli::{Cli, Command, New, RosterCommand};
 use commands::Failure;
 use config::Config;
 use node::run::RoleSet;
@@ -73,13 +73,16 @@ fn logs(cli: &Cli) {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let output = cli.output;
-    // These two need no node, and no configuration that could be wrong.
+    // These need no node, and no configuration that could be wrong.
     match &cli.command {
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "kenh", &mut std::io::stdout());
             return Ok(());
         }
         Command::New(New::Dataset(new)) => return commands::new_dataset::run(new, output),
+        Command::Key(key) => return commands::key::run(key, output),
+        Command::Sign(sign) => return commands::key::sign(sign, output),
+        Command::Roster(sign @ RosterCommand::Sign { .. }) => return commands::roster::sign(sign, output),
         _ => {}
     }
     let mut config = Config::load(cli.config.as_deref(), |name| std::env::var(name).ok())
@@ -97,10 +100,17 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Subscribe(subscribe) => commands::subscribe::run(&subscribe, &config, output),
         Command::View(view) => commands::view::run(&view, &config, output),
         Command::Contract(contract) => commands::show::contract(&contract, &config, output),
+        Command::Schema(cli::SchemaCommand::Propose(asked)) => commands::schema::run(&asked, &config, output),
         Command::Schema(schema) => commands::show::schema(&schema, &config, output),
-        Command::Grant(grant) => commands::show::grant(&grant, &config, output),
+        Command::Review(review) => commands::review::run(&review, &config, output),
+        Command::Grant(grant) => commands::grant::run(&grant, &config, output),
+        Command::Law(law) => commands::law::run(&law, &config, output),
+        Command::Agency(agency) => commands::law::agency(&agency, &config, output),
+        Command::Catalog(catalog) => commands::catalog::run(&catalog, &config, output),
         Command::DeadLetter(letter) => commands::dead_letter::run(&letter, &config, output),
-        Command::Doctor => commands::doctor::run(&config, output),
-        Command::Completions { .. } | Command::New(_) => Ok(()),
+        Command::Roster(roster) => commands::roster::run(&roster, &config, output),
+        Command::Submit(submit) => commands::roster::submit(&submit, &config, output),
+        Command::Doctor(doctor) => commands::doctor::run(&doctor, &config, output),
+        Command::Completions { .. } | Command::New(_) | Command::Key(_) | Command::Sign(_) => Ok(()),
     }
 }

@@ -10,7 +10,9 @@ mod kafka {
     pub mod claims;
     pub mod connect;
     pub mod kill;
+    pub mod production;
     pub mod retention;
+    pub mod revoke;
 }
 
 use std::sync::Arc;

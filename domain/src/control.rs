@@ -15,7 +15,7 @@ use crate::contract::Contract;
 use crate::frame::Version;
 use crate::grant::{EndReason, Grant};
 use crate::law::{Article, standing_on};
-use crate::limits::MAX_EMERGENCY_MS;
+use crate::limits::{MAX_EMERGENCY_MS, MAX_REASON_BYTES};
 use crate::log::Position;
 use crate::names::{Agency, ArticleId, Dataset, GrantId, Person, Principal, View};
 use crate::topic::{Edition, Topic};
@@ -89,6 +89,9 @@ pub enum ControlEvent {
         view_no: ViewNo,
         /// Why.
         reason: EndReason,
+        /// The same in the words of whoever decided it, at most [`MAX_REASON_BYTES`]; none where nobody did.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        because: String,
     },
     /// A provider's versions start anew (a source was restored from a backup).
     Epoch {
@@ -226,6 +229,8 @@ pub struct ControlSet {
     pub articles: BTreeMap<ArticleId, Article>,
     /// Ends as granted, of views whose end an article of law brings forward.
     pub agreed: BTreeMap<ViewNo, i64>,
+    /// Why views have ended, in the words of whoever decided it; empty where nobody did.
+    pub reasons: BTreeMap<ViewNo, String>,
     /// SHA-256 of the genesis record: what signatures are bound to.
     pub bus: [u8; 32],
     /// The root's present key.
@@ -312,18 +317,28 @@ impl ControlSet {
         };
         // As decided by the set before: a contract may pass to another owner with it.
         let proposal = released.and_then(|document| self.approval(record.at_ms, &document));
-        self.fold(position, record.at_ms, record.event).map_err(|reason| ControlError::Refused { position, reason })?;
+        let key = record.signatures.first().map(|signature| signature.key);
+        self.fold(position, record.at_ms, key, record.event)
+            .map_err(|reason| ControlError::Refused { position, reason })?;
         if let Some(standing) = proposal.and_then(|id| self.proposals.get_mut(&id)) {
             standing.released = Some(position);
         }
-        if let Some(spent) = next {
+        // Only what somebody signed moves the time on: a date that nobody signs could lie far ahead, and nothing that is
+        // signed now would count after it.
+        if let Some(spent) = next.filter(|_| !record.signatures.is_empty()) {
             self.spent = spent;
             self.at_ms = record.at_ms;
         }
         Ok(())
     }
 
-    fn fold(&mut self, position: Position, at_ms: i64, event: ControlEvent) -> Result<(), String> {
+    fn fold(
+        &mut self,
+        position: Position,
+        at_ms: i64,
+        key: Option<PublicKey>,
+        event: ControlEvent,
+    ) -> Result<(), String> {
         if self.trust.is_none() != matches!(event, ControlEvent::Genesis { .. }) {
             return Err("the genesis is the first event and the only one of its kind".into());
         }
@@ -351,10 +366,7 @@ impl ControlSet {
             ControlEvent::Contract(contract) => self.fold_contract(*contract)?,
             ControlEvent::Grant(activation) => self.fold_grant(position, *activation)?,
             ControlEvent::Renewal { view_no, grant, ends_ms } => self.fold_renewal(view_no, *grant, ends_ms)?,
-            ControlEvent::End { view_no, reason } => {
-                let entry = self.views.get_mut(&view_no).ok_or_else(|| format!("there is no view {}", view_no.0))?;
-                entry.ended.get_or_insert((position, reason));
-            }
+            ControlEvent::End { view_no, reason, because } => self.fold_end(position, view_no, reason, because)?,
             ControlEvent::Epoch { dataset, provider, epoch, by } => {
                 if by[0] == by[1] {
                     return Err("an epoch is raised by two persons, not by one twice".into());
@@ -370,7 +382,7 @@ impl ControlSet {
             ControlEvent::Root { key } => self.root = Some(key),
             ControlEvent::Rotation { person, from, to } => self.fold_rotation(&person, from, to, at_ms)?,
             ControlEvent::Proposal(proposal) => self.fold_proposal(*proposal, at_ms)?,
-            ControlEvent::Vote(vote) => self.fold_vote(vote, at_ms)?,
+            ControlEvent::Vote(vote) => self.fold_vote(vote, key, at_ms)?,
         }
         Ok(())
     }
@@ -455,6 +467,20 @@ impl ControlSet {
             None if self.agreed.contains_key(&entry.activation.view_no) => Some(EndReason::Law),
             None => Some(EndReason::Expired),
         }
+    }
+
+    /// The first end stays; only what is suspended may end in another way yet.
+    fn fold_end(&mut self, at: Position, no: ViewNo, reason: EndReason, because: String) -> Result<(), String> {
+        if because.len() > MAX_REASON_BYTES {
+            return Err(format!("the reason why view {} ends is longer than {MAX_REASON_BYTES} bytes", no.0));
+        }
+        let entry = self.views.get_mut(&no).ok_or_else(|| format!("there is no view {}", no.0))?;
+        let suspended = matches!(entry.ended, Some((_, EndReason::Suspended)));
+        if entry.ended.is_none() || (suspended && reason != EndReason::Suspended) {
+            entry.ended = Some((at, reason));
+            self.reasons.insert(no, because);
+        }
+        Ok(())
     }
 
     fn fold_contract(&mut self, contract: Contract) -> Result<(), String> {
@@ -726,6 +752,18 @@ mod tests {
         for (i, (activation, taken)) in cases.into_iter().enumerate() {
             assert_eq!(set.clone().fold_grant(Position(9), activation).is_ok(), taken, "case {i}");
         }
+    }
+
+    #[test]
+    fn what_is_suspended_may_still_end_and_the_first_end_stays() {
+        let (mut set, no) = (set(), ViewNo(1));
+        set.fold_end(Position(5), no, EndReason::Suspended, "kiểm tra".into()).unwrap();
+        set.fold_end(Position(6), no, EndReason::Suspended, "khác".into()).unwrap();
+        assert_eq!((set.views[&no].ended, &*set.reasons[&no]), (Some((Position(5), EndReason::Suspended)), "kiểm tra"));
+        set.fold_end(Position(7), no, EndReason::Revoked, "vi phạm".into()).unwrap();
+        set.fold_end(Position(8), no, EndReason::Ended, "muộn".into()).unwrap();
+        assert_eq!((set.views[&no].ended, &*set.reasons[&no]), (Some((Position(7), EndReason::Revoked)), "vi phạm"));
+        assert!(set.fold_end(Position(9), no, EndReason::Revoked, "x".repeat(MAX_REASON_BYTES + 1)).is_err());
     }
 
     fn contract() -> Contract {

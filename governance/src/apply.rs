@@ -12,6 +12,7 @@ use kenh_domain::topic::Topic;
 use crate::control_log::{AppendError, append, bootstrap, load};
 use crate::layout::{self, Place};
 use crate::plan::Plan;
+use crate::trust::{Withheld, withheld};
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,9 @@ pub enum ApplyError {
         /// Where it stands.
         is: Position,
     },
+    /// Signatures or approvals are missing. Nothing was changed.
+    #[error("{} of its events lack signatures or approvals, and would be ignored", .0.len())]
+    Withheld(Vec<Withheld>),
     /// Topics, access lists or events failed.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -55,6 +59,10 @@ pub fn apply(log: &dyn Log, plan: &Plan, now_ms: i64) -> Result<Applied, ApplyEr
     let before = load(log).map_err(AppendError::from)?;
     if before.position != plan.base {
         return Err(ApplyError::Moved { planned: plan.base, is: before.position });
+    }
+    let missing = withheld(&before, &plan.events, now_ms);
+    if !missing.is_empty() {
+        return Err(ApplyError::Withheld(missing));
     }
     let places = layout::places(&plan.after, now_ms);
     let topics = make(log, &places)?;

@@ -139,5 +139,5 @@ pub fn end(log: &dyn Log, view: ViewNo, reason: EndReason, now_ms: i64) -> Resul
     if entry.ended.is_some() {
         return Err(AppendError::Ended(view));
     }
-    append(log, vec![ControlEvent::End { view_no: view, reason }], now_ms)
+    append(log, vec![ControlEvent::End { view_no: view, reason, because: String::new() }], now_ms)
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Span, Timestamp};
+use kenh_domain::law::Day;
 
 /// Longest duration, in years; a grant for longer is a law, not a grant.
 const MAX_YEARS: i64 = 100;
@@ -60,6 +61,24 @@ impl Duration {
         }
     }
 
+    /// When a grant of this duration that starts at `starts_ms` is over: at the end, in Asia/Ho_Chi_Minh, of the day on
+    /// which [`end`](Self::end) falls, so that no office loses its data in the middle of a day's work. `None` beyond the
+    /// calendar.
+    #[must_use]
+    pub fn end_of_last_day(self, starts_ms: i64) -> Option<i64> {
+        // Whatever begins at midnight ends at midnight: the last moment before decides which day is the last.
+        Some(Day::of(self.end(starts_ms)?.checked_sub(1)?).ends_ms())
+    }
+
+    /// Whether it is no longer than another, whatever day both start on.
+    #[must_use]
+    pub const fn within(self, other: Self) -> bool {
+        // A month has 28 to 31 days; equal months need no such care.
+        let months = self.months - other.months;
+        let days = other.days - self.days;
+        if months <= 0 { -months * 28 >= -days } else { months * 31 <= days }
+    }
+
     /// The moment at which what starts at `starts_ms` (milliseconds since 1970, UTC) ends: the same time of day in
     /// Asia/Ho_Chi_Minh (UTC+7 all year) so much later; the last day of a month stands in for one it does not have.
     /// `None` beyond the calendar (year 9999).
@@ -89,6 +108,39 @@ mod tests {
         assert_eq!(ends("P1M", "2025-01-30T17:00:00Z"), "2025-02-27T17:00:00Z"); // 31 January there
         assert_eq!(ends("P90D", "2025-07-01T00:00:00Z"), "2025-09-29T00:00:00Z");
         assert_eq!(ends("P1Y6M10D", "2025-01-01T00:00:00Z"), "2026-07-11T00:00:00Z");
+    }
+
+    #[test]
+    fn a_grant_is_over_at_the_end_of_its_last_day_in_viet_nam() {
+        for (text, start, over) in [
+            // 15:00 there, and 23:59:59.999, and midnight, which is the next day's.
+            ("P1D", "2026-11-24T08:00:00Z", "2026-11-25T17:00:00Z"),
+            ("P12M", "2026-11-24T16:59:59.999Z", "2027-11-24T17:00:00Z"),
+            ("P12M", "2026-11-24T17:00:00Z", "2027-11-24T17:00:00Z"),
+        ] {
+            let start: Timestamp = start.parse().unwrap();
+            let end = text.parse::<Duration>().unwrap().end_of_last_day(start.as_millisecond()).unwrap();
+            assert_eq!(Timestamp::from_millisecond(end).unwrap().to_string(), over, "{text} from {start}");
+        }
+    }
+
+    #[test]
+    fn one_duration_is_within_another_on_every_calendar() {
+        for (short, long, within) in [
+            ("P6M", "P6M", true),
+            ("P3M", "P6M", true),
+            ("P7M", "P6M", false),
+            ("P28D", "P1M", true),
+            ("P29D", "P1M", false),
+            ("P1M", "P31D", true),
+            ("P1M", "P30D", false),
+            ("P3D", "P3D", true),
+            ("P4D", "P3D", false),
+            ("P1M5D", "P1M", false),
+        ] {
+            let of = |text: &str| text.parse::<Duration>().unwrap();
+            assert_eq!(of(short).within(of(long)), within, "{short} within {long}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! People write agencies, contracts and grants as files. [`declared::read`] reads them, [`plan::plan`] says what they
 //! change, [`apply`](apply::apply) makes it so as control events, and [`Control`] keeps topics, access lists and view
 //! cards as the control log has it. Nothing else writes `kenh.control`. [`registry`] answers what schemas there are;
-//! [`new_dataset`] writes a first declaration from somebody's own table.
+//! [`new_dataset`] writes a first declaration from somebody's own table; [`enroll`] makes certificates for systems.
 
 #![warn(missing_docs)]
 
@@ -12,6 +12,7 @@ pub mod compatibility;
 mod control_log;
 pub mod declared;
 pub mod duration;
+pub mod enroll;
 pub mod layout;
 pub mod life;
 pub mod new_dataset;

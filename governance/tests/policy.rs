@@ -26,7 +26,7 @@ use kenh_domain::shape::{InForce, Shape};
 use kenh_domain::wire::SchemaId;
 use kenh_governance::{plan, read};
 
-const NOW_MS: i64 = 1_000;
+const NOW_MS: i64 = 1_795_500_000_000; // 2026-11-24: the law that the grants rest on is in force
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

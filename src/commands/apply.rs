@@ -2,9 +2,12 @@
 //!
 //! Nothing is changed while anything is wrong: every problem is listed with file, line and hint, and the exit code is 3.
 //! Where kenh.yaml names a registry beside ours, what is released is then registered there ([`elsewhere`]).
+//! On a bus whose decisions are signed the same goes for whatever lacks a signature or an approval: `--to-sign FOLDER`
+//! writes what can be signed as it is, and the rest is put to the vote.
 
 use kenh_domain::control::ControlSet;
 use kenh_governance::plan::{Action, Change};
+use kenh_governance::trust::{Withheld, withheld};
 use kenh_governance::{Applied, Plan, Problem};
 use serde_json::json;
 
@@ -18,14 +21,19 @@ use crate::time::now_ms;
 /// `kenh apply`
 pub fn run(apply: &Apply, config: &Config, output: Output) -> Result<(), Failure> {
     let declared = kenh_governance::read(&apply.paths).map_err(|problems| refused(&problems, output))?;
-    let now = now_ms();
     // A plan, and one that is refused, makes no node where there is none.
     let existing = Node::existing(config)?.map(|reach| reach.log());
     let (set, topics) = match &existing {
         Some(log) => (kenh_governance::load(&**log)?, log.topics()?),
         None => (ControlSet::default(), Vec::new()),
     };
+    // A clock that was set back does not date a decision before the one it follows.
+    let now = now_ms().max(set.at_ms);
     let plan = kenh_governance::plan(&declared, &set, &topics, now).map_err(|problems| refused(&problems, output))?;
+    let missing = withheld(&set, &plan.events, now);
+    if !missing.is_empty() {
+        return Err(lacking(&missing, &set, &plan, apply, output));
+    }
     let (applied, log) = if apply.plan || plan.is_empty() {
         (None, existing)
     } else {
@@ -54,6 +62,48 @@ pub fn run(apply: &Apply, config: &Config, output: Output) -> Result<(), Failure
     // What was applied stays so, and was said.
     elsewhere.transpose()?;
     Ok(())
+}
+
+/// Lists what lacks signatures or approvals, and writes what can be signed where that was asked for. Exit 3: nothing was
+/// changed.
+fn lacking(missing: &[Withheld], set: &ControlSet, plan: &Plan, apply: &Apply, output: Output) -> Failure {
+    let mut rows = Vec::new();
+    for (n, one) in missing.iter().enumerate() {
+        let file = match (one.request(set), &apply.to_sign) {
+            (Ok(Some(request)), Some(folder)) => {
+                // Numbered: they are handed in in this order.
+                let name = format!("{:03}-{}.json", n + 1, one.what().replace(' ', "-"));
+                let path = folder.join(name);
+                let written = std::fs::create_dir_all(folder).map_err(Failure::from);
+                match written.and_then(|()| request.write(&path).map_err(Failure::from)) {
+                    Ok(()) => Some(path),
+                    Err(failure) => return failure,
+                }
+            }
+            (Err(error), _) => return error.into(),
+            _ => None,
+        };
+        rows.push((one, file));
+    }
+    if output == Output::Json {
+        let row = |(one, file): &(&Withheld, Option<std::path::PathBuf>)| json!({"what": one.what(), "lacks": one.why.to_string(), "hint": one.hint(), "toSign": file});
+        output::json(&json!({ "changes": plan.changes, "withheld": rows.iter().map(row).collect::<Vec<_>>() }));
+    }
+    for (one, file) in &rows {
+        output::note(format_args!("{}: {}", one.what(), one.why));
+        match file {
+            Some(file) => output::note(format_args!("  to sign: {}", file.display())),
+            None if !one.hint().is_empty() => output::note(format_args!("  {}", one.hint())),
+            None => {}
+        }
+    }
+    let n = missing.len();
+    output::note(format_args!(
+        "kenh: {n} decision{} lack{} signatures or approvals; nothing was changed",
+        if n == 1 { "" } else { "s" },
+        if n == 1 { "s" } else { "" },
+    ));
+    Failure::Rejected
 }
 
 fn show(plan: &Plan, applied: Option<&Applied>, only_plan: bool) {

@@ -17,7 +17,7 @@ use kenh_domain::topic::Topic;
 use serde::Serialize;
 
 use super::{Failure, chain};
-use crate::cli::Output;
+use crate::cli::{Doctor, Output};
 use crate::config::Config;
 use crate::node::{Node, Reach, read};
 use crate::output;
@@ -69,7 +69,7 @@ impl Report {
 }
 
 /// Runs all checks and prints them.
-pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
+pub fn run(doctor: &Doctor, config: &Config, output: Output) -> Result<(), Failure> {
     let mut report = Report::default();
     files(config, &mut report);
     match Node::reach(config) {
@@ -87,7 +87,7 @@ pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
             };
             report.green("the log opens", how);
             if let (Reach::Cluster(_), Some(kafka)) = (&reach, &config.kafka) {
-                cluster::check(kafka, &mut report);
+                cluster::check(kafka, doctor.profile.into(), &mut report);
             }
             let log = reach.log();
             let (set, ignored) = fold_control(&*log)?;

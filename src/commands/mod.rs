@@ -1,12 +1,19 @@
 //! One file a command. Each takes what was typed and the configuration, and says how it ended.
 
 pub mod apply;
+pub mod catalog;
 pub mod dead_letter;
 pub mod demo;
 pub mod doctor;
 pub mod elsewhere;
+pub mod grant;
+pub mod key;
+pub mod law;
 pub mod new_dataset;
 pub mod produce;
+pub mod review;
+pub mod roster;
+pub mod schema;
 pub mod show;
 pub mod status;
 pub mod subscribe;

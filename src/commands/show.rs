@@ -1,22 +1,19 @@
-//! `kenh contract|schema|grant …`: what is in force, read from the control log.
+//! `kenh contract|schema …`: what is in force, read from the control log.
 
 use std::sync::Arc;
 
-use kenh_domain::control::{ControlSet, ViewEntry};
-use kenh_domain::grant::EndReason;
+use kenh_domain::control::ControlSet;
 use kenh_domain::log::Log;
 use kenh_domain::wire::SchemaId;
-use serde_json::json;
 
 use super::Failure;
-use crate::cli::{ContractCommand, GrantCommand, Output, SchemaCommand};
+use crate::cli::{ContractCommand, Output, SchemaCommand};
 use crate::config::Config;
 use crate::node::Node;
 use crate::output;
-use crate::time::{day, now_ms};
 
 /// The control set, and the log it was read from: none where there is no node yet, and none is made by looking.
-fn load(config: &Config) -> Result<(Option<Arc<dyn Log>>, ControlSet), Failure> {
+pub fn load(config: &Config) -> Result<(Option<Arc<dyn Log>>, ControlSet), Failure> {
     let Some(reach) = Node::existing(config)? else { return Ok((None, ControlSet::default())) };
     let log = reach.log();
     let set = kenh_governance::load(&*log)?;
@@ -66,12 +63,15 @@ pub fn contract(command: &ContractCommand, config: &Config, output: Output) -> R
                 return Ok(());
             }
             output::line(format_args!("{} version {}: {}", contract.dataset, contract.version, contract.description));
+            for (what, says) in kenh_governance::review::facts(contract) {
+                output::line(format_args!("  {}: {}", what.en, says.en));
+            }
             output::table(
                 &["field", "personal data", "element", "required", "meaning"],
                 contract.fields.iter().map(|(path, rules)| {
                     vec![
                         path.clone(),
-                        format!("{:?}", rules.pii).to_lowercase(),
+                        format!("{:?}{}", rules.pii, if rules.secret { ", SECRET" } else { "" }).to_lowercase(),
                         rules.element.clone().unwrap_or_default(),
                         if rules.required { "yes" } else { "" }.into(),
                         rules.description.clone().unwrap_or_default(),
@@ -94,81 +94,14 @@ pub fn schema(command: &SchemaCommand, config: &Config, output: Output) -> Resul
             &["id#", "subject", "version#"],
             set.schemas.values().map(|s| vec![s.id.to_string(), s.subject.clone(), s.version.to_string()]),
         ),
+        // A command of its own: see `schema`.
+        SchemaCommand::Propose(_) => {}
         SchemaCommand::Show { id } => {
             let found = set.schemas.get(&SchemaId(*id)).ok_or_else(|| {
                 Failure::because(format!("there is no schema {id}; `kenh schema list` shows those there are"))
             })?;
             let value: serde_json::Value = serde_json::from_str(&found.schema)?;
             output::json(&value);
-        }
-    }
-    Ok(())
-}
-
-fn state(view: &ViewEntry, now: i64) -> String {
-    match view.ended {
-        Some((_, EndReason::Ended)) => "ended".into(),
-        Some((_, EndReason::Revoked)) => "revoked".into(),
-        Some((_, EndReason::Superseded)) => "superseded".into(),
-        Some((_, EndReason::Expired)) => "expired".into(),
-        Some((_, EndReason::Suspended)) => "suspended".into(),
-        Some((_, EndReason::Law)) => "ended by law".into(),
-        None if view.in_force(now) => "active".into(),
-        None if now < view.activation.starts_ms => "to come".into(),
-        None => "expired".into(),
-    }
-}
-
-/// `kenh grant list|show|revoke`
-pub fn grant(command: &GrantCommand, config: &Config, output: Output) -> Result<(), Failure> {
-    let (log, set) = load(config)?;
-    let now = now_ms();
-    let as_json = |v: &ViewEntry| {
-        json!({
-            "grant": v.activation.grant, "topic": v.activation.topic(), "edition": v.activation.edition,
-            "state": state(v, now), "startsMs": v.activation.starts_ms, "endsMs": v.activation.ends_ms,
-        })
-    };
-    let find = |id: &kenh_domain::names::GrantId| {
-        set.view_of_grant(id)
-            .ok_or_else(|| Failure::because(format!("there is no grant {id}; `kenh grant list` shows those there are")))
-    };
-    match command {
-        GrantCommand::List if output == Output::Json => {
-            output::json(&set.views.values().map(as_json).collect::<Vec<_>>());
-        }
-        GrantCommand::List => output::table(
-            &["grant", "recipient", "dataset", "view", "edition#", "state", "until"],
-            set.views.values().map(|v| {
-                let g = &v.activation.grant;
-                vec![
-                    g.id.to_string(),
-                    g.recipient.to_string(),
-                    g.dataset.to_string(),
-                    g.view.to_string(),
-                    v.activation.edition.to_string(),
-                    state(v, now),
-                    day(v.activation.ends_ms),
-                ]
-            }),
-        ),
-        GrantCommand::Show { id } => output::json(&as_json(find(id)?)),
-        GrantCommand::Revoke { id } => {
-            let view = find(id)?;
-            if view.ended.is_some() {
-                output::note(format_args!("grant {id} is {} already; nothing to do", state(view, now)));
-                return Ok(());
-            }
-            let no = view.activation.view_no;
-            // It was found, so that there is a log.
-            if let Some(log) = &log {
-                kenh_governance::end(&**log, no, EndReason::Revoked, now)?;
-            }
-            output::note(format_args!(
-                "grant {id} is revoked. The router stops writing at its next marker; then access and topic go and {} is \
-                 told to purge. `kenh grant list` and `kenh status` show it.",
-                view.activation.grant.recipient
-            ));
         }
     }
     Ok(())

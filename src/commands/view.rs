@@ -98,6 +98,21 @@ fn lines() -> Result<Vec<String>, Failure> {
     Ok(found)
 }
 
+/// One row of a copy by its record key, as JSON without the key; none where the copy does not hold it.
+pub fn row(which: &Which, key: &str, config: &Config) -> Result<Option<Value>, Failure> {
+    let found = match source(which, config)? {
+        Source::Here(copy) => {
+            let (rows, _) = copy.lookup(&[key.as_bytes()])?;
+            rows.iter().flatten().next().map(json_of).transpose()?
+        }
+        Source::There(client, path, view) => {
+            let answer: Value = client.post(&format!("{path}/lookup"), &json!({ "view": view, "keys": [key] }))?;
+            answer["rows"].get(0).filter(|row| !row.is_null()).cloned()
+        }
+    };
+    Ok(found.map(|mut row| row["value"].take()))
+}
+
 /// `kenh view …`
 pub fn run(command: &ViewCommand, config: &Config, output: Output) -> Result<(), Failure> {
     match command {

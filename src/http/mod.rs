@@ -5,7 +5,7 @@
 //! | `/health/live`, `/health/ready` | anybody on this machine | nothing |
 //! | `/metrics` | the node's token | nothing |
 //! | `/v1/views/…` | the node's token | method, path, status |
-//! | `/v1/status`, `/v1/log` | the node's token | method, path, status |
+//! | `/v1/status`, `/v1/log`, `/v1/catalog` | the node's token | method, path, status |
 //! | the registry: `/subjects`, `/schemas`, `/compatibility`, `/config`, `/mode` | the node's token | method, path, status |
 //!
 //! The token is taken as `Authorization: Bearer …`, or as the password of `Authorization: Basic …` (which is what
@@ -13,6 +13,7 @@
 
 mod ask;
 mod auth;
+mod catalog;
 mod health;
 mod refusal;
 mod registry;
@@ -63,6 +64,7 @@ pub fn routes(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(health::status))
         .route("/v1/log", post(log_call))
+        .route("/v1/catalog", get(catalog::list))
         .route("/v1/views/{agency}/{dataset}", get(views::list))
         .route("/v1/views/{agency}/{dataset}/lookup", post(views::lookup))
         .route("/v1/views/{agency}/{dataset}/search", post(views::search))

@@ -12,6 +12,8 @@
 //! | [`secrecy`] | no record key, value or token in anything that a node writes but its answers |
 //! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
 //! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies |
+//! | [`review`] | a review: propose, read, vote, release |
+//! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
 //! | [`surface`] | help, completions, configuration, exit codes |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
@@ -23,6 +25,8 @@ mod harness;
 mod node;
 mod own_data;
 mod registry;
+mod review;
 mod secrecy;
+mod signed;
 mod store_postgres;
 mod surface;

@@ -30,6 +30,19 @@ fn failed(error: impl Into<StorageError>) -> AdminError {
     AdminError::Storage(error.into())
 }
 
+/// Whose time a record has. Where an agency writes, the broker's: what a client says of its clock would decide how long
+/// a record is kept. Elsewhere the writer's, which is a role of the bus.
+pub(super) fn timestamp_type(topic: &Topic) -> &'static str {
+    match topic {
+        Topic::In(..) | Topic::Confirm(_) => "LogAppendTime",
+        _ => "CreateTime",
+    }
+}
+
+fn timestamp_type_of(name: &str) -> &'static str {
+    name.parse().map_or("CreateTime", |topic| timestamp_type(&topic))
+}
+
 fn retention_settings(retention: Retention) -> Vec<(&'static str, String)> {
     match retention {
         Retention::Forever => vec![("cleanup.policy", "delete".into()), ("retention.ms", "-1".into())],
@@ -114,7 +127,7 @@ impl Topics {
         let settings = retention_settings(retention);
         let count = i32::try_from(partitions).map_err(failed)?;
         let mut topic = NewTopic::new(name, count, TopicReplication::Fixed(self.replication))
-            .set("message.timestamp.type", "CreateTime")
+            .set("message.timestamp.type", timestamp_type_of(name))
             .set("max.message.bytes", "9437184");
         for (key, value) in &settings {
             topic = topic.set(key, value);
@@ -152,7 +165,7 @@ impl Topics {
         let (name, settings) = (topic.to_string(), retention_settings(retention));
         // The call replaces all settings of the topic: those of `make` as well.
         let mut change = AlterConfig::new(ResourceSpecifier::Topic(&name))
-            .set("message.timestamp.type", "CreateTime")
+            .set("message.timestamp.type", timestamp_type(topic))
             .set("max.message.bytes", "9437184");
         for (key, value) in &settings {
             change = change.set(key, value);

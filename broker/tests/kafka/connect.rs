@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use kenh_broker::kafka::cluster::check_cluster;
+use kenh_broker::kafka::cluster::{Profile, check_cluster};
 use kenh_broker::kafka::{ConnectError, KafkaLog, Options};
 
 use crate::connect;
@@ -90,5 +90,5 @@ fn options_show_no_value() {
 /// The settings in broker-config/ are what the check wants.
 #[test]
 fn our_own_settings_leave_nothing_to_find() {
-    assert_eq!(check_cluster(&connect()).unwrap(), []);
+    assert_eq!(check_cluster(&connect(), Profile::Trial).unwrap(), []);
 }

@@ -129,6 +129,9 @@ impl ControlSet {
             return Err(format!("roster {} does not follow; the next has number {next}", roster.number));
         }
         roster.check()?;
+        if let Some(old) = self.roster.as_deref() {
+            roster.follows(old)?;
+        }
         self.roster = Some(Arc::new(roster));
         Ok(())
     }
@@ -163,7 +166,7 @@ impl ControlSet {
             return Err(format!("the deadline of proposal {id} has passed when it is made"));
         }
         let digest = proposal.document.digest();
-        let standing = Standing { digest, votes: Vec::new(), released: None, proposal };
+        let standing = Standing { digest, votes: Vec::new(), signed_with: BTreeMap::new(), released: None, proposal };
         self.proposals.insert(standing.proposal.id.clone(), standing);
         Ok(())
     }
@@ -178,7 +181,7 @@ impl ControlSet {
         self.proposals.values().find(of_it).map(|s| s.proposal.id.clone())
     }
 
-    pub(super) fn fold_vote(&mut self, vote: Vote, at_ms: i64) -> Result<(), String> {
+    pub(super) fn fold_vote(&mut self, vote: Vote, key: Option<PublicKey>, at_ms: i64) -> Result<(), String> {
         let Vote { proposal: id, person, reason, verdict, .. } = &vote;
         let standing = self.proposals.get_mut(id).ok_or_else(|| format!("there is no proposal {id}"))?;
         if vote.document_sha256 != standing.digest || vote.page_sha256 != standing.proposal.page_sha256 {
@@ -198,6 +201,9 @@ impl ControlSet {
         }
         if *verdict == Verdict::Approve && person == &standing.proposal.author {
             return Err(format!("{person} made proposal {id} and does not approve it"));
+        }
+        if let Some(key) = key {
+            standing.signed_with.insert(person.clone(), (key, at_ms));
         }
         standing.votes.push((at_ms, vote));
         Ok(())

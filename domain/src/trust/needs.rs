@@ -6,7 +6,8 @@
 //! | roster | the root |
 //! | root | the root before and the root after |
 //! | rotation | the person's key before and the key after |
-//! | agency, law | a registrar |
+//! | agency | a registrar |
+//! | law | a person with the role legal |
 //! | proposal | its author |
 //! | vote | whoever votes |
 //! | contract | the proposal's approval by an owner and a data-protection officer of the agency that answers for the dataset: two persons, neither the author, and no refusal |
@@ -24,6 +25,7 @@
 use super::proposal::{Document, Standing, Verdict};
 use super::roster::{Member, Role};
 use super::{TrustError, Who};
+use crate::contract::{Contract, SchemaVersion};
 use crate::control::{Activation, ControlEvent, ControlSet};
 use crate::grant::{EndReason, Grant};
 use crate::limits::MAX_CARRIED_MS;
@@ -82,8 +84,9 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
         | ControlEvent::Rotation { .. }
         | ControlEvent::Schema(_) => Ok(()),
         ControlEvent::Roster(_) => require(signers.root, &|| "the signature of the root".into()),
-        ControlEvent::Agency(_) | ControlEvent::Law(_) => {
-            require(signers.any_has(Role::Registrar), &|| "the signature of a registrar".into())
+        ControlEvent::Agency(_) => require(signers.any_has(Role::Registrar), &|| "the signature of a registrar".into()),
+        ControlEvent::Law(_) => {
+            require(signers.any_has(Role::Legal), &|| "the signature of a person with the role legal".into())
         }
         ControlEvent::Proposal(proposal) => {
             require(signers.are(&proposal.author), &|| format!("the signature of its author, {}", proposal.author))
@@ -92,7 +95,10 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
             require(signers.are(&vote.person), &|| format!("the signature of {}, whose vote it is", vote.person))?;
             may_vote(set, vote, signers)
         }
-        ControlEvent::Contract(contract) => approved(set, &Document::of_contract(contract), signers.at_ms),
+        ControlEvent::Contract(contract) => {
+            approved(set, &Document::of_contract(contract), signers.at_ms)?;
+            its_own_schemas(set, contract)
+        }
         ControlEvent::Grant(activation) => {
             approved(set, &Document::of_grant(&activation.grant), signers.at_ms)?;
             machine_made(activation, signers.at_ms)
@@ -101,7 +107,7 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
             approved(set, &Document::of_grant(grant), signers.at_ms)?;
             ends_in_time(grant, signers.at_ms, *ends_ms)
         }
-        ControlEvent::End { view_no, reason } => {
+        ControlEvent::End { view_no, reason, .. } => {
             let Some(entry) = set.views.get(view_no) else { return Ok(()) };
             let Activation { grant, ends_ms, .. } = &*entry.activation;
             let owner = owner(set, &grant.dataset);
@@ -219,8 +225,16 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
     if !refusals.is_empty() {
         gaps.push(format!("what {} asked for when refusing it", refusals.join(" and ")));
     }
+    // A vote with a key that, as is known now, was another's hands by then, is none.
+    let still = |person: &&Person| {
+        standing
+            .signed_with
+            .get(*person)
+            .is_none_or(|(key, cast_ms)| roster.member(person).is_some_and(|member| member.signs_with(key, *cast_ms)))
+    };
     let approving: Vec<&Member> = standing
         .said(Verdict::Approve)
+        .filter(still)
         .filter(|person| *person != &standing.proposal.author)
         .filter_map(|person| roster.member(person))
         .filter(|m| &m.agency == agency)
@@ -242,11 +256,23 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
     }
     if let Some((recipient, ..)) = document.view() {
         let takes_up = |p: &Person| roster.member(p).is_some_and(|m| &m.agency == recipient);
-        if !standing.said(Verdict::TakeUp).any(takes_up) {
+        if !standing.said(Verdict::TakeUp).filter(still).any(takes_up) {
             gaps.push(format!("that a recipient of {recipient} takes it up"));
         }
     }
     gaps
+}
+
+/// The ids of a contract's schemas, which nobody signs, are those of the texts that were approved.
+fn its_own_schemas(set: &ControlSet, contract: &Contract) -> Result<(), TrustError> {
+    let other = |v: &&SchemaVersion| set.schemas.get(&v.id).is_none_or(|known| known.schema != v.schema);
+    match contract.schemas.iter().find(other) {
+        None => Ok(()),
+        Some(v) => Err(TrustError::Unfit(format!(
+            "version {} of {}: schema id {} is not that of the schema that was approved",
+            v.version, contract.dataset, v.id
+        ))),
+    }
 }
 
 /// What of an activation nobody signs may not say more than the grant. (That its schema is the view's shows when the

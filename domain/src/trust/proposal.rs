@@ -3,10 +3,12 @@
 //! A decision names the SHA-256 of the document's canonical JSON and of the page: whoever approves has approved these and no
 //! others. Machine-made parts (schema ids, edition numbers, start and end) are no part of it; the fold checks them itself.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::signature::canonical;
+use super::signature::{PublicKey, canonical};
 use crate::contract::Contract;
 use crate::grant::Grant;
 use crate::log::Position;
@@ -155,6 +157,9 @@ pub struct Standing {
     pub digest: String,
     /// Votes in the order in which they came, each with its time.
     pub votes: Vec<(i64, Vote)>,
+    /// The key of each person's last vote and its time, where votes are signed: a roster may say later that the key was
+    /// not theirs any more by then.
+    pub signed_with: BTreeMap<Person, (PublicKey, i64)>,
     /// Where its document came into force. That happens once: what has ended since, or was changed, is decided anew.
     pub released: Option<Position>,
 }

@@ -152,6 +152,33 @@ impl Roster {
         Ok(())
     }
 
+    /// Whether it may come after `old`: of whoever stays it knows every key, none of which ends later than was said. So
+    /// that a roster written before a rotation does not take the new key back and the old one up again.
+    ///
+    /// # Errors
+    /// What it leaves out, in words.
+    pub fn follows(&self, old: &Self) -> Result<(), String> {
+        for member in &self.persons {
+            for key in old.member(&member.person).map(|m| m.keys.as_slice()).unwrap_or_default() {
+                let (person, public) = (&member.person, key.public);
+                let Some(now) = member.keys.iter().find(|k| k.public == public) else {
+                    return Err(format!(
+                        "roster {} leaves out the key {public} of {person}; list it with its end",
+                        self.number
+                    ));
+                };
+                let later = key.until_ms.is_some_and(|ended| now.until_ms.is_none_or(|until| until > ended));
+                if later {
+                    return Err(format!(
+                        "roster {} takes up the key {public} of {person} again, which has an end; give them a new one",
+                        self.number
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A person.
     #[must_use]
     pub fn member(&self, person: &Person) -> Option<&Member> {

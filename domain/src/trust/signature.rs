@@ -84,6 +84,15 @@ hex_bytes! {
     SignatureBytes, 64
 }
 
+impl PublicKey {
+    /// Whether a signature can be checked against it: a point of the curve, and none of the few weak ones, for which
+    /// anybody could sign.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+    }
+}
+
 /// A signature of a control event, as the record carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -1,14 +1,16 @@
 //! Reading declared state: the folders of contracts, agencies and grants, as people write them.
 //!
-//! What a file is, its `kind` says: `DataContract` (ODCS 3.1), `Agency`, `Grant`. Mapping files of producers
+//! What a file is, its `kind` says: `DataContract` (ODCS 3.1), `Agency`, `Law`, `GrantTemplate`, `Grant`. Mapping files of producers
 //! (`mapping.yaml`) lie beside contracts and are read by those who use them. Everything that is wrong is told at once;
 //! nothing is guessed, and a key that nobody knows is refused, since a misspelt `filter` would otherwise share everything.
 
 mod agency;
 pub mod contract;
 mod grant;
+mod law;
 mod problem;
 mod properties;
+mod template;
 pub mod terms;
 pub mod yaml;
 
@@ -16,10 +18,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use kenh_domain::control::AgencyDocument;
+use kenh_domain::law::Article;
 
 pub use contract::{DeclaredContract, DeclaredSchema};
 pub use grant::DeclaredGrant;
 pub use problem::{At, Problem};
+pub use template::Template;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +40,10 @@ pub struct Declared {
     pub agencies: Vec<Item<AgencyDocument>>,
     /// Contracts, by file.
     pub contracts: Vec<Item<DeclaredContract>>,
+    /// Articles of law, by file.
+    pub laws: Vec<Item<Article>>,
+    /// Templates of grants, by file.
+    pub templates: Vec<Item<Template>>,
     /// Grants, by file.
     pub grants: Vec<Item<DeclaredGrant>>,
 }
@@ -119,6 +127,8 @@ pub fn read(paths: &[PathBuf]) -> Result<Declared, Vec<Problem>> {
     }
     twice(&declared.agencies, |a| a.name.to_string(), "agency", "name", &mut problems);
     twice(&declared.contracts, |c| c.contract.dataset.to_string(), "dataset", "id", &mut problems);
+    twice(&declared.laws, |a| a.id.to_string(), "article", "id", &mut problems);
+    twice(&declared.templates, |t| t.name.clone(), "template", "name", &mut problems);
     twice(&declared.grants, |g| g.grant.id.to_string(), "grant", "id", &mut problems);
     if files.is_empty() && problems.is_empty() {
         let asked = paths.first().map_or(Path::new("."), PathBuf::as_path);
@@ -179,6 +189,8 @@ fn read_file(file: &Path, declared: &mut Declared, problems: &mut Vec<Problem>) 
     fields.call(match kind {
         "Agency" => "an agency",
         "Grant" => "a grant",
+        "Law" => "an article",
+        "GrantTemplate" => "a template",
         "DataContract" => "a contract",
         _ => "a declared document",
     });
@@ -193,13 +205,27 @@ fn read_file(file: &Path, declared: &mut Declared, problems: &mut Vec<Problem>) 
                 declared.grants.push(Item { value, file, marks, source });
             }
         }
+        "Law" => {
+            if let Some((value, marks)) = law::read(&mut doc, fields) {
+                declared.laws.push(Item { value, file, marks, source });
+            }
+        }
+        "GrantTemplate" => {
+            if let Some((value, marks)) = template::read(&mut doc, fields) {
+                declared.templates.push(Item { value, file, marks, source });
+            }
+        }
         "DataContract" => {
             if let Some((value, marks)) = contract::read(&mut doc, fields) {
                 declared.contracts.push(Item { value, file, marks, source });
             }
         }
         "" => {}
-        other => doc.problem(kind_at, format!("kind {other:?} is not known"), "write Agency, DataContract or Grant"),
+        other => doc.problem(
+            kind_at,
+            format!("kind {other:?} is not known"),
+            "write Agency, DataContract, Law, GrantTemplate or Grant",
+        ),
     }
 }
 

@@ -133,7 +133,7 @@ fn every_wrong_thing_is_named_with_its_place() {
             "a.yaml",
             "kind: Agency",
             "kind: Agancy",
-            "a.yaml:1:7: kind \"Agancy\" is not known (write Agency, DataContract or Grant)",
+            "a.yaml:1:7: kind \"Agancy\" is not known (write Agency, DataContract, Law, GrantTemplate or Grant)",
         ),
         ("a.yaml", "kind: Agency\n", "", "a.yaml:1:1: a declared document lacks `kind`"),
         ("a.yaml", "title", "tilte", "a.yaml:1:1: an agency lacks `title`"),

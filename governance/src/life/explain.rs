@@ -276,10 +276,9 @@ fn state(entry: &ViewEntry, now_ms: i64) -> Said {
         None if now_ms < entry.activation.starts_ms => {
             said(format!("not yet in force: from {from}"), format!("chưa có hiệu lực: từ ngày {from}"))
         }
-        None if entry.in_force(now_ms) => said(
-            format!("in force from {from} to {until}"),
-            format!("có hiệu lực từ ngày {from} đến hết ngày {until}"),
-        ),
+        None if entry.in_force(now_ms) => {
+            said(format!("in force from {from} to {until}"), format!("có hiệu lực từ ngày {from} đến hết ngày {until}"))
+        }
         None => said(format!("its time ran out after {until}"), format!("hết thời hạn sau ngày {until}")),
     }
 }
@@ -287,9 +286,7 @@ fn state(entry: &ViewEntry, now_ms: i64) -> Said {
 fn answer(receives: Option<bool>, in_force: bool, sample: Sample<'_>) -> Said {
     match (receives, sample) {
         (None, _) => said("no record was given", "chưa có bản ghi để xét"),
-        (Some(true), _) => {
-            said("the recipient receives this record", "bên nhận được nhận bản ghi này")
-        }
+        (Some(true), _) => said("the recipient receives this record", "bên nhận được nhận bản ghi này"),
         (Some(false), Sample::NotHeld) => said(
             "the recipient's copy does not hold this key: there is no such record, or it is not among the rows; give the record itself to see why",
             "bản sao của bên nhận không có khóa này: không có bản ghi, hoặc bản ghi ngoài phạm vi; hãy đưa chính bản ghi để biết lý do",

@@ -5,15 +5,26 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`state`] | where a grant stands, and the one table of how it gets there |
+//! | [`decide`] | ending, suspending, resuming; whom the end of an article or an agency touches |
+//! | [`catalog`](mod@catalog) | which datasets there are, and how to ask for them |
 //! | [`explain`](mod@explain) | which rows and fields a grant gives, and why, on one record |
 
+pub mod catalog;
+pub mod decide;
 pub mod explain;
+pub mod state;
+#[cfg(test)]
+mod tests;
 
 use kenh_domain::contract::{Contract, Pii};
 use kenh_domain::grant::EndReason;
 use serde::Serialize;
 
+pub use catalog::{Offer, OfferedField, catalog};
+pub use decide::{DecideError, in_life, resting_on, resume, stop, touched_by};
 pub use explain::{ExplainError, Explanation, Sample, explain};
+pub use state::{State, life};
 
 /// A sentence in both languages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

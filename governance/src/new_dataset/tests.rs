@@ -316,6 +316,6 @@ fn it_is_planned_beside_what_is_shipped() {
     let shipped = ["schemas", "broker-config"].map(|p| root.join(p));
     let all: Vec<PathBuf> = shipped.into_iter().chain(["schemas", "broker-config"].map(|p| folder.file(p))).collect();
     let declared = read(&all).unwrap_or_else(|p| panic!("{p:#?}"));
-    let plan = plan(&declared, &ControlSet::default(), &[], 0).unwrap_or_else(|p| panic!("{p:#?}"));
+    let plan = plan(&declared, &ControlSet::default(), &[], 1_795_500_000_000).unwrap_or_else(|p| panic!("{p:#?}"));
     assert!(plan.count(Action::Create) > 5);
 }

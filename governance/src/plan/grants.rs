@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use kenh_domain::contract::{Contract, Pii};
 use kenh_domain::control::{Activation, ControlEvent, ViewEntry, ViewNo};
 use kenh_domain::filter::Filter;
 use kenh_domain::grant::{EndReason, Grant};
+use kenh_domain::law::standing_on;
 use kenh_domain::limits::MAX_SCANNING_FILTERS;
 use kenh_domain::shape::{Shape, ShapeError};
 use kenh_domain::topic::Edition;
@@ -19,6 +21,17 @@ use crate::registry::subjects;
 /// a secret is to be replaced, which makes a new edition.
 fn secret_label(grant: &Grant) -> String {
     format!("pseudonym/{}/{}/1", grant.recipient, grant.purpose)
+}
+
+/// Whether a grant gives personal data: of the fields that it names, or of the record key, of which a pseudonym is made.
+fn gives_personal(contract: &Contract, grant: &Grant) -> bool {
+    let granted = grant.fields.iter().map(|f| &f.path);
+    granted.chain(&contract.key).any(|path| crate::life::pii_of(contract, path) != Pii::None)
+}
+
+/// Whether an edition's grant stands and gives nothing.
+const fn is_suspended(view: &ViewEntry) -> bool {
+    matches!(view.ended, Some((_, EndReason::Suspended)))
 }
 
 /// Whether two grants are of one view: the same name for the same recipient.
@@ -74,6 +87,12 @@ impl<'a> Planner<'a> {
     fn end_declared(&mut self, item: &Item<DeclaredGrant>, active: &[&Item<DeclaredGrant>]) {
         let grant = &item.value.grant;
         let standing = self.standing(grant);
+        let suspended = self.control.view_of_grant(&grant.id).filter(|v| is_suspended(v));
+        if let Some(view) = suspended {
+            self.end(view.activation.view_no, EndReason::Ended);
+            self.say(Action::End, Kind::Grant, &grant.id, vec!["its document says so; it was suspended".into()]);
+            return;
+        }
         let Some(newest) = standing.last() else {
             self.say(Action::Unchanged, Kind::Grant, &grant.id, vec!["ended".into()]);
             return;
@@ -96,7 +115,7 @@ impl<'a> Planner<'a> {
     }
 
     fn end(&mut self, view_no: ViewNo, reason: EndReason) {
-        self.events.push(ControlEvent::End { view_no, reason });
+        self.events.push(ControlEvent::End { view_no, reason, because: String::new() });
     }
 
     /// Whatever a grant names must be there, and it must compile.
@@ -130,9 +149,13 @@ impl<'a> Planner<'a> {
             }
             return;
         };
-        if contract.contract.personal() && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
-            let message =
-                format!("{} holds personal data, and {} is more than twelve months", grant.dataset, grant.duration);
+        if gives_personal(&contract.contract, grant)
+            && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year)
+        {
+            let message = format!(
+                "it gives personal data of {}, and {} is more than twelve months",
+                grant.dataset, grant.duration
+            );
             self.problems.push(item.problem(
                 "duration",
                 message,
@@ -236,10 +259,20 @@ impl<'a> Planner<'a> {
             }
             return false;
         };
+        if is_suspended(last) {
+            if last.activation.grant == *grant {
+                let words = vec!["suspended; `kenh grant resume` lets it go on".into()];
+                self.say(Action::Unchanged, Kind::Grant, &grant.id, words);
+            } else {
+                let message = format!("grant {} is suspended and cannot change", grant.id);
+                self.problems.push(item.problem("id", message, "resume it first, or write `state: ended`"));
+            }
+            return true;
+        }
         if last.ended.is_none() && last.activation.grant == *grant {
             let words = vec![format!(
                 "its time ran out on {}; to grant it again, give it a new id",
-                words::day(last.activation.ends_ms)
+                words::last_day(last.activation.ends_ms)
             )];
             self.say(Action::Unchanged, Kind::Grant, &grant.id, words);
         } else {
@@ -249,13 +282,73 @@ impl<'a> Planner<'a> {
         true
     }
 
-    /// When a grant that starts at `from` ends; a problem if the calendar has no such day.
+    /// When a grant that starts at `from` ends; a problem if the calendar has no such day, or if the grant goes beyond
+    /// what law and template allow. Whatever starts or goes on otherwise comes through here; what only stands does not.
     fn ends(&mut self, item: &Item<DeclaredGrant>, from: i64) -> Option<i64> {
-        let ends = item.value.grant.duration.parse::<Duration>().ok().and_then(|d| d.end(from));
+        self.rests_on_law_in_force(item);
+        self.within_template(item);
+        let exact = item.value.grant.emergency;
+        let end = |d: Duration| if exact { d.end(from) } else { d.end_of_last_day(from) };
+        let ends = item.value.grant.duration.parse::<Duration>().ok().and_then(end);
         if ends.is_none() {
             self.problems.push(item.problem("duration", "the grant would end after the calendar does", ""));
         }
         ends
+    }
+
+    /// No grant starts on an article that is not in force.
+    fn rests_on_law_in_force(&mut self, item: &Item<DeclaredGrant>) {
+        let now = self.now_ms;
+        for article in standing_on(self.articles.values(), &item.value.grant).filter(|a| !a.in_force(now)) {
+            let (until, id) = (article.until.map(|day| format!(" to {day}")).unwrap_or_default(), &article.id);
+            let message = format!("article {id} is not in force: it is from {}{until}", article.from);
+            let hint = "name the article that is in force now; `kenh law list` shows those that are recorded";
+            self.problems.push(item.problem("legalBasis", message, hint));
+        }
+    }
+
+    /// A grant that names a template keeps to its bounds; an emergency has one.
+    fn within_template(&mut self, item: &Item<DeclaredGrant>) {
+        let grant = &item.value.grant;
+        let mut wrong = |key: &str, message: String, hint: &str| self.problems.push(item.problem(key, message, hint));
+        let Some(name) = &grant.template else {
+            if grant.emergency {
+                let hint = "name a template that says `emergency: true`";
+                wrong("emergency", "an emergency grant is made from a template only".into(), hint);
+            }
+            return;
+        };
+        let Some(template) = self.declared.templates.iter().map(|t| &t.value).find(|t| &t.name == name) else {
+            let hint = "declare it in broker-config/templates/ and apply that folder in the same run";
+            wrong("template", format!("there is no template {name}"), hint);
+            return;
+        };
+        if grant.emergency != template.emergency {
+            let is = if template.emergency { "is" } else { "is not" };
+            let message = format!("template {name} {is} for emergencies");
+            wrong("emergency", message, "let the grant say `emergency: true` when its template does, and only then");
+        }
+        if !template.purposes.contains(&grant.purpose) {
+            let message = format!("template {name} does not serve this purpose");
+            wrong("purpose", message, &format!("it serves: {}", template.purposes.join("; ")));
+        }
+        let most = if grant.emergency { "P3D".parse().unwrap_or(template.duration) } else { template.duration };
+        let short = |d: Duration| d.within(template.duration) && d.within(most);
+        if !grant.duration.parse::<Duration>().is_ok_and(short) {
+            let message = format!("{} is longer than template {name} allows", grant.duration);
+            let hint = if grant.emergency { "an emergency is for P3D (72 hours) at most" } else { "grant it for less" };
+            wrong("duration", message, hint);
+        }
+        if template.datasets.iter().all(|(dataset, _)| dataset != &grant.dataset) {
+            wrong("dataset", format!("template {name} is not for {}", grant.dataset), "");
+            return;
+        }
+        for (i, field) in grant.fields.iter().enumerate() {
+            if !template.gives(&grant.dataset, &field.path) {
+                let message = format!("template {name} does not give {}", field.path);
+                wrong(&format!("fields.{i}"), message, "leave it out, or have a grant without this template reviewed");
+            }
+        }
     }
 
     /// Same shape, other words: the topic stays. Older editions that still stand follow in all but their fields, so that
@@ -269,8 +362,8 @@ impl<'a> Planner<'a> {
         if ends_ms != newest.activation.ends_ms {
             words.push(format!(
                 "until {} and no longer {}",
-                words::day(ends_ms),
-                words::day(newest.activation.ends_ms)
+                words::last_day(ends_ms),
+                words::last_day(newest.activation.ends_ms)
             ));
         }
         for view in older {
@@ -299,7 +392,7 @@ impl<'a> Planner<'a> {
         let words = vec![format!(
             "renews {}; its view stays as it is, until {}",
             newest.activation.grant.id,
-            words::day(ends_ms)
+            words::last_day(ends_ms)
         )];
         self.say(Action::Change, Kind::Grant, &grant.id, words);
     }
@@ -381,7 +474,7 @@ impl<'a> Planner<'a> {
                     let message = format!("this version breaks a grant in force: {}", chain(&error));
                     problems.push(item.problem("version", message, "keep the field's type and add another field"));
                 }
-                let personal = item.value.contract.personal();
+                let personal = gives_personal(&item.value.contract, grant);
                 if personal && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
                     let message = format!(
                         "grant {} is for {}; with personal data it may be P12M at most",

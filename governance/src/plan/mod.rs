@@ -11,12 +11,16 @@
 //! | anything else (*narrower*) | the edition ends first; then a new one starts |
 //! | `state: ended` | it ends |
 //!
+//! A grant that is suspended stands still: its document changes nothing until it is resumed or ended (see
+//! [`life`](crate::life)).
+//!
 //! The id of a grant that has ended is never used again. Another grant may take over a view's name when the one that
 //! holds it is declared `state: ended` in the same run; with the same shape that, too, is a renewal.
 
 mod agencies;
 mod contracts;
 mod grants;
+mod laws;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -29,8 +33,9 @@ use std::fmt;
 use kenh_domain::contract::Contract;
 use kenh_domain::control::{AgencyDocument, ControlEvent, ControlRecord, ControlSet, FORMAT, SchemaDocument, Trust};
 use kenh_domain::envelope;
+use kenh_domain::law::Article;
 use kenh_domain::log::{Position, TopicSpec};
-use kenh_domain::names::{Agency, Dataset};
+use kenh_domain::names::{Agency, ArticleId, Dataset};
 use kenh_domain::schema::Schema;
 use kenh_domain::wire::SchemaId;
 use serde::Serialize;
@@ -38,6 +43,7 @@ use serde::Serialize;
 use crate::declared::{Declared, Problem};
 use crate::layout;
 use crate::registry::subjects;
+use crate::trust::withheld::assume;
 
 /// What happens to a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -63,6 +69,8 @@ pub enum Kind {
     Agency,
     /// A dataset's contract.
     Contract,
+    /// An article of law.
+    Law,
     /// A grant.
     Grant,
     /// A topic that is not at the log as it is decided.
@@ -112,6 +120,22 @@ impl Plan {
         self.changes.iter().all(|c| c.action == Action::Unchanged)
     }
 
+    /// A plan of events that were decided otherwise than by declared state, to be [applied](crate::apply::apply) in the same
+    /// order: topics first. It has no lines for people.
+    ///
+    /// # Errors
+    /// The reason why an event would be ignored.
+    pub fn of_events(control: &ControlSet, events: Vec<ControlEvent>, now_ms: i64) -> Result<Self, String> {
+        let declared = Declared::default();
+        let mut planner = Planner::new(&declared, control, now_ms);
+        planner.events = events;
+        let after = planner.after();
+        let Planner { events, mut problems, .. } = planner;
+        after
+            .map(|after| Self { changes: Vec::new(), events, base: control.position, now_ms, after })
+            .ok_or_else(|| problems.pop().map(|p| p.message).unwrap_or_default())
+    }
+
     /// How many changes are of this action.
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
@@ -133,6 +157,7 @@ pub fn plan(
     planner.genesis();
     planner.agencies();
     planner.contracts();
+    planner.laws();
     planner.grants();
     planner.others_still_hold();
     let after = if planner.problems.is_empty() { planner.after() } else { None };
@@ -161,6 +186,8 @@ struct Planner<'a> {
     events: Vec<ControlEvent>,
     /// Agencies as they will be.
     agencies: BTreeMap<Agency, AgencyDocument>,
+    /// Articles of law as they will be.
+    articles: BTreeMap<ArticleId, Article>,
     /// Contracts as they will be, with their schemas parsed.
     contracts: BTreeMap<Dataset, Resolved>,
     /// Datasets whose contract changes in a way that grants must be compiled against again.
@@ -195,6 +222,7 @@ impl<'a> Planner<'a> {
             changes: Vec::new(),
             events: Vec::new(),
             agencies: control.agencies.clone(),
+            articles: control.articles.clone(),
             contracts: BTreeMap::new(),
             changed: BTreeSet::new(),
             ids: control.schemas.values().map(|s| (s.schema.clone(), s.id)).collect(),
@@ -244,8 +272,8 @@ impl<'a> Planner<'a> {
                 Ok(bytes) => Err(format!("{} bytes are more than one control event may have", bytes.len())),
                 Err(error) => Err(error.to_string()),
             };
-            let position = Position(after.position.0 + 1);
-            let folded = bytes.and_then(|bytes| after.apply(position, &bytes).map_err(|e| e.to_string()));
+            // What lacks signatures is told when it is to be applied, all of it at once.
+            let folded = bytes.and_then(|bytes| assume(&mut after, &bytes).map_err(|e| e.to_string()));
             if let Err(why) = folded {
                 let message = format!("the plan cannot be applied: {why}");
                 self.problems.push(Problem::of_file(std::path::Path::new("."), message, ""));

@@ -64,8 +64,9 @@ fn events(plan: &Plan) -> Vec<String> {
             ControlEvent::Contract(c) => format!("contract {}", c.dataset),
             ControlEvent::Grant(a) => format!("grant {} as {} {}", a.grant.id, a.view_no.0, a.topic()),
             ControlEvent::Renewal { view_no, grant, .. } => format!("renewal {} by {}", view_no.0, grant.id),
-            ControlEvent::End { view_no, reason } => format!("end {} {reason:?}", view_no.0),
+            ControlEvent::End { view_no, reason, .. } => format!("end {} {reason:?}", view_no.0),
             ControlEvent::Epoch { .. } => "epoch".into(),
+            ControlEvent::Law(article) => format!("law {}", article.id),
             other => format!("{other:?}"),
         })
         .collect()
@@ -141,7 +142,8 @@ fn a_duration_counts_from_the_activation() {
     bus.now = YEAR_MS / 4;
     bus.files.edit("g.yaml", "P12M", "P180D");
     bus.apply();
-    assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, 1_000 + 180 * 86_400_000);
+    assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, 180 * 86_400_000 + 17 * 3_600_000);
+    // 1 January 1970, 07:00:01 there, and 180 days: to the end of 30 June.
 }
 
 #[test]
@@ -250,7 +252,7 @@ fn with_another_shape_the_view_of_the_one_that_ends_is_not_taken_over() {
 #[test]
 fn a_revoked_grant_must_be_declared_ended() {
     let mut bus = Bus::applied();
-    let event = ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Revoked };
+    let event = ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Revoked, because: String::new() };
     let record = ControlRecord { format: FORMAT, at_ms: 0, event, signatures: vec![] };
     bus.set.apply(Position(99), &serde_json::to_vec(&record).unwrap()).unwrap();
     assert!(bus.problems()[0].contains("write `state: ended`"));
@@ -300,7 +302,6 @@ fn every_refusal_names_the_place() {
         ("g.yaml", "Tinh == '79'", "Tinh == 79", "g.yaml:9:"),
         ("g.yaml", "Tinh == '79'", "Tinh ==", "g.yaml:9:"),
         ("g.yaml", "Tinh == '79'", "Tinh == '79' && Tihn == '1'", "g.yaml:9:25: the filter does not fit: "),
-        ("g.yaml", "P12M", "P13M", "g.yaml:10:11: thu holds personal data, and P13M is more than twelve months"),
         (
             "g.yaml",
             "dataset: thu",
@@ -493,11 +494,140 @@ fn a_topic_that_is_kept_for_another_time_is_changed() {
 fn what_is_shipped_can_be_planned_and_then_has_nothing_to_do() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let declared = read(&["schemas", "broker-config"].map(|p| root.join(p))).unwrap_or_else(|p| panic!("{p:#?}"));
-    let first = plan(&declared, &ControlSet::default(), &[], 0).unwrap_or_else(|p| panic!("{p:#?}"));
+    let now = 1_795_500_000_000; // 2026-11-24
+    let first = plan(&declared, &ControlSet::default(), &[], now).unwrap_or_else(|p| panic!("{p:#?}"));
     assert_eq!(first.after.views.len(), 7);
-    let existing: Vec<TopicSpec> = layout::places(&first.after, 1).into_values().map(|p| p.spec).collect();
-    let second = plan(&declared, &first.after, &existing, 1).unwrap_or_else(|p| panic!("{p:#?}"));
+    let existing: Vec<TopicSpec> = layout::places(&first.after, now + 1).into_values().map(|p| p.spec).collect();
+    let second = plan(&declared, &first.after, &existing, now + 1).unwrap_or_else(|p| panic!("{p:#?}"));
     assert!(second.is_empty(), "{:?}", lines(&second));
+}
+
+/// A grant under a template, and on an article of law.
+const TEMPLATE: &str = "kind: GrantTemplate
+name: t
+title: T
+purposes: [To try]
+maxDuration: P6M
+datasets: [{dataset: thu, fields: [Ma, Tinh]}]
+";
+const LAW: &str = "kind: Law
+id: a-law
+citation: A law
+titleEn: A law
+from: \"1960-01-01\"
+";
+
+/// A file, what it says, and what it says instead.
+type FileEdit = (&'static str, &'static str, &'static str);
+
+#[test]
+fn a_grant_is_held_to_law_term_and_template() {
+    let emergency = "template: t\nemergency: true\nduration: P3D";
+    // What the grant, the template and the law say otherwise, and the refusal; none: it is planned.
+    let table: &[(&[FileEdit], &str)] = &[
+        (&[("g.yaml", "P12M", "P13M")], ""),
+        (
+            &[("g.yaml", "P12M", "P13M"), ("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Ten]")],
+            "g.yaml:10:11: it gives personal data of thu, and P13M is more than twelve months",
+        ),
+        (
+            &[("g.yaml", "P12M", "P13M"), ("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, {path: Ten, mask: hash}]")],
+            "g.yaml:10:11: it gives personal data",
+        ),
+        (&[("l.yaml", "1960", "1980")], "g.yaml:7:13: article a-law is not in force: it is from 1980-01-01"),
+        (&[("l.yaml", "from", "until: \"1969-12-31\"\nfrom")], "g.yaml:7:13: article a-law is not in force"),
+        (&[("l.yaml", "from", "until: \"1959-12-31\"\nfrom")], "l.yaml:5:8: article a-law would end before it begins"),
+        (
+            &[("l.yaml", "1960-01-01", "1960-02-30")],
+            "l.yaml:5:7: the first day of an article: \"1960-02-30\" is not a day",
+        ),
+        (&[("g.yaml", "duration: P12M", "template: t\nduration: P6M")], ""),
+        (&[("g.yaml", "duration: P12M", "template: u\nduration: P6M")], "g.yaml:10:11: there is no template u"),
+        (
+            &[("g.yaml", "duration: P12M", "template: t\nduration: P7M")],
+            "g.yaml:11:11: P7M is longer than template t allows",
+        ),
+        (
+            &[("g.yaml", "duration: P12M", "template: t\nduration: P6M"), ("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Ten]")],
+            "g.yaml:8:20: template t does not give Ten",
+        ),
+        (
+            &[("g.yaml", "duration: P12M", "template: t\nduration: P6M"), ("g.yaml", "To try", "For fun")],
+            "g.yaml:6:10: template t does not serve this purpose (it serves: To try)",
+        ),
+        (
+            &[("g.yaml", "duration: P12M", "template: t\nduration: P6M"), ("t.yaml", "dataset: thu", "dataset: khac")],
+            "g.yaml:5:10: template t is not for thu",
+        ),
+        (
+            &[("g.yaml", "duration", "emergency: true\nduration")],
+            "g.yaml:10:12: an emergency grant is made from a template only",
+        ),
+        (&[("g.yaml", "duration: P12M", emergency)], "g.yaml:11:12: template t is not for emergencies"),
+        (&[("g.yaml", "duration: P12M", emergency), ("t.yaml", "maxD", "emergency: true\nmaxD")], ""),
+        (
+            &[
+                ("g.yaml", "duration: P12M", emergency),
+                ("g.yaml", "P3D", "P4D"),
+                ("t.yaml", "maxD", "emergency: true\nmaxD"),
+            ],
+            "g.yaml:12:11: P4D is longer than template t allows (an emergency is for P3D (72 hours) at most)",
+        ),
+        (
+            &[("g.yaml", "duration: P12M", "template: t\nduration: P3D"), ("t.yaml", "maxD", "emergency: true\nmaxD")],
+            "g.yaml:1:1: template t is for emergencies",
+        ),
+    ];
+    for (edits, expected) in table {
+        let bus = Bus::new();
+        bus.files.write("t.yaml", TEMPLATE);
+        bus.files.write("l.yaml", LAW);
+        for (file, from, to) in *edits {
+            bus.files.edit(file, from, to);
+        }
+        let base = format!("{}/", bus.files.path().display());
+        let told = match read(&[bus.files.path().to_owned()]) {
+            Ok(declared) => plan(&declared, &bus.set, &[], bus.now).err().unwrap_or_default(),
+            Err(problems) => problems,
+        };
+        let told: Vec<String> = told.iter().map(|p| p.to_string().replace(&base, "")).collect();
+        let as_wanted =
+            if expected.is_empty() { told.is_empty() } else { told.iter().any(|p| p.starts_with(expected)) };
+        assert!(as_wanted, "{edits:?}\nwanted {expected}\ngot {told:#?}");
+    }
+}
+
+#[test]
+fn an_article_that_is_repealed_ends_what_stands_on_it_unless_that_is_based_anew() {
+    let mut bus = Bus::new();
+    bus.files.write("l.yaml", LAW);
+    bus.apply();
+    bus.files.edit("l.yaml", "from", "until: \"1970-03-31\"\nfrom");
+    let plan = bus.apply();
+    assert_eq!(lines(&plan), ["change    law      a-law: until 1970-03-31, was open-ended"]);
+    assert!(bus.plan().unwrap().is_empty());
+    let over = 90 * 86_400_000 - 7 * 3_600_000;
+    assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, over);
+    // The document of a grant that has ended so is no reason for anything.
+    let was = bus.now;
+    bus.now = over;
+    assert!(bus.plan().unwrap().is_empty());
+    bus.files.edit("l.yaml", "1970-03-31", "1970-04-30");
+    assert!(bus.problems()[0].starts_with("l.yaml:5:8: article a-law: its last day is over"));
+    bus.files.edit("l.yaml", "1970-04-30", "1970-03-31");
+    bus.now = was;
+    bus.files.edit("g.yaml", "[A law]", "[Another law]");
+    assert_eq!(events(&bus.apply()), ["renewal 1 by g"]);
+    assert!(bus.set.views[&ViewNo(1)].activation.ends_ms > over);
+}
+
+#[test]
+fn an_emergency_ends_to_the_minute() {
+    let mut bus = Bus::new();
+    bus.files.write("t.yaml", &TEMPLATE.replace("maxD", "emergency: true\nmaxD"));
+    bus.files.edit("g.yaml", "duration: P12M", "template: t\nemergency: true\nduration: P3D");
+    bus.apply();
+    assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, bus.now + 72 * 3_600_000);
 }
 
 /// A grant's document, as somebody edits it over time.

@@ -13,6 +13,11 @@ pub fn day(ms: i64) -> String {
     i32::try_from(days).map_or_else(|_| "-".into(), date::text)
 }
 
+/// The last day of what ends at a moment, exclusive.
+pub fn last_day(ends_ms: i64) -> String {
+    day(ends_ms - 1)
+}
+
 /// `no legs` → `1 leg` → `2 legs`.
 pub fn count(n: usize, one: &str) -> String {
     match n {
@@ -68,7 +73,12 @@ pub fn granted(grant: &Grant, ends_ms: i64) -> Vec<String> {
     let rows = grant.filter.as_ref().map_or_else(|| "all rows".to_owned(), |f| format!("rows where {f}"));
     let key = if grant.key == KeyForm::Pseudonym { ", under pseudonyms" } else { "" };
     let fields = count(grant.fields.len(), "field");
-    vec![format!("{} receives {fields} of {}, {rows}{key}, until {}", grant.recipient, grant.dataset, day(ends_ms))]
+    vec![format!(
+        "{} receives {fields} of {}, {rows}{key}, until {}",
+        grant.recipient,
+        grant.dataset,
+        last_day(ends_ms)
+    )]
 }
 
 /// How a grant differs.

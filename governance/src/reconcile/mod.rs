@@ -215,7 +215,7 @@ impl Control {
                 let view_no = view.activation.view_no;
                 if !turn.superseded.contains(&view_no) {
                     turn.superseded.push(view_no);
-                    events.push(ControlEvent::End { view_no, reason: EndReason::Superseded });
+                    events.push(ControlEvent::End { view_no, reason: EndReason::Superseded, because: String::new() });
                 }
             }
         }

@@ -344,7 +344,7 @@ fn an_event_of_a_newer_release_stops_and_one_that_is_none_is_passed_over() {
     let after = load(&*bus.log).unwrap();
     assert_eq!((&before.views, &before.contracts), (&after.views, &after.contracts));
     assert!(after.position > before.position && after.digest != before.digest, "it is part of what was decided");
-    let event = ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Revoked };
+    let event = ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Revoked, because: String::new() };
     let newer = ControlRecord { format: FORMAT + 1, at_ms: 0, event, signatures: vec![] };
     write(serde_json::to_vec(&newer).unwrap());
     let refused = load(&*bus.log);

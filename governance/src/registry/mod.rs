@@ -216,8 +216,9 @@ impl<'a> Registry<'a> {
             40301,
             format!(
                 "this schema is not released under subject '{}', and the registry releases none by itself. To propose \
-                 it, put it beside the dataset's contract.yaml as the next vN.avsc, describe its new fields there, and \
-                 have the owner run `kenh apply`.",
+                 it, put it beside the dataset's contract.yaml as the next vN.avsc, describe its new fields there, raise \
+                 the contract's version, and run `kenh schema propose DATASET`; when it is approved, `kenh apply` \
+                 releases it.",
                 answer::short(name)
             ),
         ))

@@ -88,7 +88,7 @@ fn set() -> ControlSet {
             secret_label: String::new(),
         })));
     }
-    events.push(ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Ended });
+    events.push(ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Ended, because: String::new() });
     let mut set = ControlSet::default();
     for (position, event) in (1..).zip(events) {
         let record = ControlRecord { format: FORMAT, at_ms: 0, event, signatures: vec![] };

@@ -86,7 +86,9 @@ pub fn examine(set: &ControlSet, proposed: &Contract, examples: &[Example], now_
     review.settle()
 }
 
-fn facts(contract: &Contract) -> Vec<(Words, Words)> {
+/// What a contract says to people, as name and text: purpose, owner, officers, contact, duties, articles.
+#[must_use]
+pub fn facts(contract: &Contract) -> Vec<(Words, Words)> {
     let Terms { owners, data_protection, contacts, group, articles, update_within, retention, share_back, onward } =
         &contract.terms;
     let mut out = Vec::new();

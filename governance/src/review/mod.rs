@@ -4,7 +4,7 @@
 //! review says what changes, what the automatic checks found, who is hit and how, who newly sees what of about how many
 //! records under which article, what that is on a made-up record, and what each agency then holds of the dataset.
 //! [`pages`] writes it for people, in Vietnamese and English, as Markdown and HTML; what they sign is the digest of those
-//! pages and of the document.
+//! pages ([`Pages::digest`]) and of the document.
 //!
 //! A review decides nothing. A finding that [blocks](Severity::Blocks) means that the proposal could not come into force
 //! even if everybody approved it; there is no switch that passes over it. `docs/reviews.md` is the whole course of one.
@@ -14,7 +14,7 @@
 
 mod contract;
 mod grant;
-mod page;
+pub mod page;
 pub mod sample;
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,7 @@ use kenh_domain::schema::Schema;
 use kenh_domain::wire::SchemaId;
 use serde::Serialize;
 
-pub use contract::examine;
+pub use contract::{examine, facts};
 pub use grant::examine_grant;
 pub use page::{Page, Pages, pages};
 

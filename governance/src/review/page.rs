@@ -3,8 +3,8 @@
 //! Every text on it is escaped for its form, wherever it comes from: a field's description, a purpose, a file's name. The
 //! HTML has no script, loads nothing and links nowhere.
 //!
-//! What people sign names one digest for all four pages: that of [`Pages::sums`], which lists the SHA-256 of each in the
-//! form that `sha256sum -c` reads. The same review gives the same bytes.
+//! What people sign names one digest for all of them: that of [`Pages::signed`], which is the page in Vietnamese, the page
+//! in English, and the SHA-256 of the HTML forms of both. The same review gives the same bytes.
 
 use std::fmt::Write as _;
 
@@ -22,20 +22,23 @@ pub struct Page {
     pub text: String,
 }
 
+/// The name of the file that is signed.
+pub const SIGNED: &str = "review.md";
+
 /// The pages of a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pages {
     /// In both languages and both forms.
     pub pages: Vec<Page>,
-    /// `<sha256>  <name>` of each, a line each.
-    pub sums: String,
+    /// Both languages as Markdown, and the SHA-256 of the HTML forms.
+    pub signed: String,
 }
 
 impl Pages {
-    /// What people sign: SHA-256 of [`sums`](Self::sums), in hexadecimal.
+    /// What people sign: SHA-256 of [`signed`](Self::signed), in hexadecimal.
     #[must_use]
     pub fn digest(&self) -> String {
-        hex(self.sums.as_bytes())
+        digest(&self.signed)
     }
 
     /// One of them, by language and form.
@@ -44,6 +47,18 @@ impl Pages {
         let name = name(lang, html);
         self.pages.iter().find(|p| p.name == name).map_or("", |p| &p.text)
     }
+}
+
+/// SHA-256 of a text, in hexadecimal.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Whether a page read from a file is part of what was signed: word for word, or by its digest.
+#[must_use]
+pub fn is_part(signed: &str, page: &str, html: bool) -> bool {
+    if html { signed.contains(&format!("- `{}` ", digest(page))) } else { !page.is_empty() && signed.contains(page) }
 }
 
 /// The name of a page's file.
@@ -60,22 +75,21 @@ pub const fn name(lang: Lang, html: bool) -> &'static str {
 /// Writes the pages of a review.
 #[must_use]
 pub fn pages(review: &Review) -> Pages {
-    let mut out = Pages { pages: Vec::new(), sums: String::new() };
+    let mut out = Pages { pages: Vec::new(), signed: String::new() };
+    let mut sums = String::new();
     for lang in [Lang::Vi, Lang::En] {
         let blocks = blocks(review, lang);
-        for html in [false, true] {
-            let text = if html { self::html(&blocks, lang) } else { markdown(&blocks) };
-            let name = name(lang, html);
-            // Writing to a String cannot fail.
-            let _ = writeln!(out.sums, "{}  {name}", hex(text.as_bytes()));
-            out.pages.push(Page { name, text });
-        }
+        let (plain, rich) = (markdown(&blocks), html(&blocks, lang));
+        out.signed.push_str(&plain);
+        out.signed.push_str("\n---\n\n");
+        // Writing to a String cannot fail.
+        let _ = writeln!(sums, "- `{}` {}", digest(&rich), name(lang, true));
+        out.pages.push(Page { name: name(lang, false), text: plain });
+        out.pages.push(Page { name: name(lang, true), text: rich });
     }
+    out.signed.push_str("SHA-256 (HTML):\n\n");
+    out.signed.push_str(&sums);
     out
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A part of a page, before it has a form.
@@ -213,8 +227,8 @@ fn blocks(review: &Review, lang: Lang) -> Vec<Block> {
 
     out.push(Block::Heading(say("What is signed", "Nội dung ký")));
     out.push(Block::Text(say(
-        "Who approves or refuses signs the digest of the document and that of SHA256SUMS, which lists the digest of this page in both languages and both forms. A page that was changed, even by a letter, has another digest.",
-        "Người phê duyệt hoặc từ chối ký trên mã băm của văn bản và của tệp SHA256SUMS, trong đó có mã băm của trang này ở cả hai ngôn ngữ và hai định dạng. Trang bị sửa, dù một chữ, sẽ có mã băm khác.",
+        "Who approves or refuses signs the SHA-256 of the document and that of review.md, which is this page in both languages with the digests of its HTML forms. A page that was changed, even by a letter, has another digest.",
+        "Người phê duyệt hoặc từ chối ký trên mã băm SHA-256 của văn bản và của tệp review.md, gồm trang này ở cả hai ngôn ngữ cùng mã băm của bản HTML. Trang bị sửa, dù một chữ, sẽ có mã băm khác.",
     )));
     out
 }

@@ -314,7 +314,9 @@ fn nothing_in_a_text_is_markup_and_a_changed_letter_changes_the_digest() {
         assert!(!page.text.contains("<script"), "{}", page.name);
         assert!(!page.text.contains("\n# y"), "{}", page.name);
         assert!(page.name.ends_with(".html") || page.text.contains("\\[a\\](javascript:b) \\| c"), "{}", page.name);
-        assert!(made.sums.contains(page.name));
+        assert!(page::is_part(&made.signed, &page.text, page.name.ends_with(".html")), "{}", page.name);
+        let changed = page.text.replacen('e', "é", 1);
+        assert!(!page::is_part(&made.signed, &changed, page.name.ends_with(".html")), "{}", page.name);
     }
     proposed.description.push('.');
     assert_ne!(pages(&examine(&set, &proposed, &[], NOW_MS)).digest(), made.digest());
@@ -337,4 +339,48 @@ fn rows_are_told_in_words() {
         "các dòng mà NoiOHienTai.MaTinh (Mã tỉnh hoặc thành phố) là một trong [\"79\", \"01\"] và không phải (HoVaTen \
          (Họ, chữ đệm và tên) bắt đầu bằng (\"a && b\") hoặc SoDienThoai (Số điện thoại di động) là trống)"
     );
+}
+
+#[test]
+fn what_was_put_to_the_vote_is_what_applying_it_decides() {
+    use kenh_domain::control::ControlEvent;
+    use kenh_domain::trust::Document;
+
+    let files = crate::testing::Declaration::new();
+    let set = plan(&files.read(), &ControlSet::default(), &[], NOW_MS).unwrap().after;
+    let mut schema: serde_json::Value = serde_json::from_str(crate::testing::AVSC).unwrap();
+    with_email(&mut schema);
+    files.write("thu/v2.avsc", &schema.to_string());
+    files.edit("thu/contract.yaml", "version: 1.0.0", "version: 1.1.0");
+    let mut contract = std::fs::read_to_string(files.file("thu/contract.yaml")).unwrap();
+    contract.push_str("      - {name: ThuDienTu, logicalType: string}\n");
+    files.write("thu/contract.yaml", &contract);
+    let declared = files.read();
+    let decided = plan(&declared, &set, &[], NOW_MS).unwrap().events.into_iter().find_map(|event| match event {
+        ControlEvent::Contract(contract) => Some(Document::of_contract(&contract).digest()),
+        _ => None,
+    });
+    let proposed = draft(&set, &declared.contracts[0].value);
+    assert!(!examine(&set, &proposed, &[], NOW_MS).blocked());
+    assert_eq!(decided, Some(Document::of_contract(&proposed).digest()));
+}
+
+#[test]
+fn the_docs_list_every_check_with_its_weight() {
+    let docs = include_str!("../../../docs/reviews.md");
+    let mut seen = 0;
+    for source in [include_str!("contract.rs"), include_str!("grant.rs")] {
+        let dense: String = source.split_whitespace().collect();
+        for call in dense.split(".find(Severity::").skip(1) {
+            let (weight, rest) = call.split_once(',').unwrap();
+            // Codes that are computed are those of the compatibility rules and of the class, in the table by hand.
+            let Some(code) = rest.strip_prefix('"').and_then(|r| r.split('"').next()) else { continue };
+            let weight = ["note", "to be judged", "blocks"]
+                [["Note", "Attention", "Blocks"].iter().position(|w| *w == weight).unwrap()];
+            let row = docs.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{code}`")));
+            assert!(row.is_some_and(|row| row.contains(&format!("| {weight} |"))), "{code} is {weight}: {row:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
 }

@@ -8,11 +8,14 @@
 //! | [`key`] | a private key, and the file in which it lies sealed under a passphrase |
 //! | [`request`] | an event on its way to those who sign it, as a file that anybody may carry |
 //! | [`roster_file`] | the roster as people write it |
+//! | [`withheld`] | what a plan lacks on a bus with a root |
 
 pub mod key;
 pub mod request;
 pub mod roster_file;
+pub mod withheld;
 
 pub use key::{KeyError, KeyFile, Passphrase, PrivateKey};
-pub use request::{Request, RequestError, SubmitError, submit};
+pub use request::{BusId, FoundError, Request, RequestError, SubmitError, found, submit, would_count};
 pub use roster_file::read as read_roster;
+pub use withheld::{Withheld, withheld};

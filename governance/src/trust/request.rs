@@ -9,21 +9,39 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use kenh_domain::control::{ControlError, ControlEvent, ControlRecord, ControlSet, FORMAT as CONTROL_FORMAT};
+use kenh_domain::control::{ControlError, ControlEvent, ControlRecord, ControlSet, FORMAT as CONTROL_FORMAT, Trust};
 use kenh_domain::limits::{MAX_CARRIED_MS, MAX_CONTROL_BYTES, MAX_SIGNATURES};
 use kenh_domain::log::{Log, Position};
-use kenh_domain::trust::{Nonce, Signature};
+use kenh_domain::trust::{Nonce, PublicKey, Signature};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::key::{KeyError, PrivateKey, nonce};
-use crate::control_log::{AppendError, load, write};
+use crate::control_log::{AppendError, append, bootstrap, load, write};
 
 /// The format number of request files that this release writes.
 const FORMAT: u32 = 1;
 /// Largest request file: an event, its page, and room.
 const MAX_FILE_BYTES: u64 = 2 * MAX_CONTROL_BYTES as u64;
+
+/// The digest of a bus's genesis, which every signature is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BusId(pub [u8; 32]);
+
+impl std::str::FromStr for BusId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<PublicKey>().map(|same_form| Self(same_form.0))
+    }
+}
+
+impl std::fmt::Display for BusId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
 
 /// An event on its way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,8 +108,16 @@ impl Request {
     /// # Errors
     /// [`RequestError::NotARequest`]: the event cannot be written as JSON.
     pub fn new(set: &ControlSet, event: &ControlEvent, page: Option<String>) -> Result<Self, RequestError> {
+        Self::of(BusId(set.bus), event, page)
+    }
+
+    /// An event for the bus of that name, as `kenh roster found` and `kenh roster show` print it.
+    ///
+    /// # Errors
+    /// [`RequestError::NotARequest`]: the event cannot be written as JSON.
+    pub fn of(bus: BusId, event: &ControlEvent, page: Option<String>) -> Result<Self, RequestError> {
         let event = serde_json::to_value(event).map_err(|e| RequestError::NotARequest(e.to_string()))?;
-        let request = Self { format: FORMAT, bus: hex(&set.bus), event, page, signatures: Vec::new() };
+        let request = Self { format: FORMAT, bus: bus.to_string(), event, page, signatures: Vec::new() };
         request.check()?;
         Ok(request)
     }
@@ -170,9 +196,9 @@ impl Request {
     }
 
     fn bus_digest(&self) -> Result<[u8; 32], RequestError> {
-        let wrong = || RequestError::NotARequest("`bus` is not 64 hexadecimal digits".into());
-        let key: kenh_domain::trust::PublicKey = self.bus.parse().map_err(|_| wrong())?;
-        Ok(key.0)
+        let BusId(digest) =
+            self.bus.parse().map_err(|why: String| RequestError::NotARequest(format!("`bus` is {why}")))?;
+        Ok(digest)
     }
 
     /// Adds a signature that holds from `now_ms` for `valid_ms` (milliseconds), with a nonce of its own.
@@ -250,8 +276,8 @@ pub enum SubmitError {
         is: String,
     },
     /// It would not count. Nothing was appended.
-    #[error("it would not count")]
-    Refused(#[source] ControlError),
+    #[error("it would not count: {0}")]
+    Refused(ControlError),
     /// The request itself.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -283,6 +309,38 @@ pub fn submit(log: &dyn Log, request: &Request, now_ms: i64) -> Result<Position,
     let record = request.record(now_ms.max(set.at_ms))?;
     would_count(&set, &record).map_err(SubmitError::Refused)?;
     Ok(write(log, vec![record])?)
+}
+
+/// Why a bus was not founded.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundError {
+    /// There is one already.
+    #[error("this bus has begun already, {0}, and that is for ever; a new one needs a new log")]
+    There(&'static str),
+    /// No point of the curve, or one that anybody can sign for.
+    #[error("{0} is no public key that a signature could be checked against; `kenh key new --root` makes one")]
+    Key(PublicKey),
+    /// The log failed.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Begins a new bus whose decisions count only with signatures that lead back to `root`. Answers what they are bound to.
+///
+/// # Errors
+/// [`FoundError`].
+pub fn found(log: &dyn Log, root: PublicKey, now_ms: i64) -> Result<BusId, FoundError> {
+    if !root.is_sound() {
+        return Err(FoundError::Key(root));
+    }
+    match load(log).map_err(AppendError::from)?.trust {
+        Some(Trust::Unsigned) => return Err(FoundError::There("unsigned")),
+        Some(Trust::Root(_)) => return Err(FoundError::There("with a root")),
+        None => {}
+    }
+    bootstrap(log).map_err(AppendError::from)?;
+    append(log, vec![ControlEvent::Genesis { trust: Trust::Root(root) }], now_ms)?;
+    Ok(BusId(load(log).map_err(AppendError::from)?.bus))
 }
 
 /// Whether a record would count after what a control set holds.

@@ -326,7 +326,7 @@ impl Bus {
     }
 
     pub fn end(&self, granted: &Granted, reason: EndReason) {
-        self.control(ControlEvent::End { view_no: ViewNo(granted.no), reason });
+        self.control(ControlEvent::End { view_no: ViewNo(granted.no), reason, because: String::new() });
     }
 
     pub fn submit(&self, changes: &[Sent]) {

@@ -1,6 +1,6 @@
 //! Is the Kafka cluster set to what the bus needs for years? What is compared, and why: [`kenh_broker::kafka::cluster`].
 
-use kenh_broker::kafka::cluster::check_cluster;
+use kenh_broker::kafka::cluster::{Profile, check_cluster};
 use kenh_broker::kafka::{KafkaLog, Options};
 
 use super::{Report, Verdict};
@@ -11,7 +11,7 @@ const SETTINGS: &str = "cluster settings";
 
 /// Adds a line for each thing that is not as it should be, or one that says that all is well. What breaks a promise now is
 /// red; what may break one some day is pointed out.
-pub fn check(to: &Kafka, report: &mut Report) {
+pub fn check(to: &Kafka, profile: Profile, report: &mut Report) {
     let options =
         Options { bootstrap: to.bootstrap.clone(), settings: to.settings.clone(), replication: to.replication };
     // A connection of its own: the log of a node is any log, and only this one has settings to ask for.
@@ -19,7 +19,7 @@ pub fn check(to: &Kafka, report: &mut Report) {
         Ok(log) => log,
         Err(error) => return report.add(SETTINGS, Verdict::Red, chain(&error), "mend what it names"),
     };
-    match check_cluster(&log) {
+    match check_cluster(&log, profile) {
         Err(error) => report.add(
             SETTINGS,
             Verdict::Red,

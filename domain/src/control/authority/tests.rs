@@ -140,6 +140,7 @@ impl Bus {
     /// The contract, approved and in force.
     fn with_contract() -> Self {
         let mut bus = Self::new();
+        bus.append(&schema_event(1, &contract().schemas[0].schema), &[]).unwrap();
         bus.propose("c1", Document::of_contract(&contract()), "soan");
         bus.vote("c1", "chu", Verdict::Approve).unwrap();
         bus.vote("c1", "bao", Verdict::Approve).unwrap();
@@ -174,6 +175,11 @@ fn agency_event(name: &str) -> ControlEvent {
         title: name.into(),
         systems: vec![format!("{}-portal", name.to_lowercase()).parse().unwrap()],
     })
+}
+
+fn schema_event(id: u32, schema: &str) -> ControlEvent {
+    let (id, subject, schema) = (SchemaId(id), format!("s{id}"), schema.to_owned());
+    ControlEvent::Schema(SchemaDocument { id, subject, version: 1, schema })
 }
 
 fn contract() -> Contract {
@@ -263,7 +269,7 @@ fn an_operator_grants_himself_nothing() {
     let event = bus.activation(&grant("g"), 1);
     bus.append(&event, &[]).unwrap();
     // Nor does he end it, or bring it back once it has ended.
-    let end = |reason| ControlEvent::End { view_no: ViewNo(1), reason };
+    let end = |reason| ControlEvent::End { view_no: ViewNo(1), reason, because: String::new() };
     for reason in [EndReason::Revoked, EndReason::Ended, EndReason::Superseded, EndReason::Expired] {
         refusal(bus.append(&end(reason), &[]));
     }
@@ -363,7 +369,9 @@ fn an_old_contract_does_not_come_back() {
     bus.vote("c2", "chu", Verdict::Approve).unwrap();
     bus.vote("c2", "bao", Verdict::Approve).unwrap();
     bus.append(&ControlEvent::Contract(Box::new(stricter.clone())), &[]).unwrap();
-    for old in bus.appended.clone() {
+    // (A schema's text never changes; saying it again says nothing.)
+    let schema = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("\"kind\":\"schema\"");
+    for old in bus.appended.clone().into_iter().filter(|bytes| !schema(bytes)) {
         assert!(bus.raw(old).is_err());
     }
     let redated = ControlEvent::Contract(Box::new(contract()));
@@ -406,7 +414,7 @@ fn keys_change_with_old_and_new_and_a_revoked_key_signs_nothing() {
     refusal(bus.append(&ControlEvent::Roster(Box::new(roster(2))), &["root"]));
 
     // A date of revocation in the roster.
-    let mut without = roster(2);
+    let mut without = Roster { number: 2, ..(**bus.set.roster.as_ref().unwrap()).clone() };
     without.persons[0].keys[0].until_ms = Some(bus.at_ms + DAY);
     let value = serde_json::to_value(ControlEvent::Roster(Box::new(without.clone()))).unwrap();
     let signatures = vec![bus.sign_with(&value, None, &root)];
@@ -415,6 +423,86 @@ fn keys_change_with_old_and_new_and_a_revoked_key_signs_nothing() {
     bus.propose("p", Document::of_contract(&contract()), "chu");
     bus.at_ms += DAY;
     assert!(matches!(refusal(bus.vote("p", "chu", Verdict::AdviseFor)), TrustError::NotInRoster(_)));
+}
+
+#[test]
+fn a_roster_forgets_no_key_and_takes_none_up_again() {
+    let mut bus = Bus::new();
+    let mut ended = roster(2);
+    ended.persons[0].keys[0].until_ms = Some(bus.at_ms);
+    ended.persons[0].keys.push(PersonKey { public: public(&key(11)), from_ms: 0, until_ms: None });
+    bus.append(&ControlEvent::Roster(Box::new(ended.clone())), &["root"]).unwrap();
+    // As it was before; without the new key; with a later end.
+    let mut later = Roster { number: 3, ..ended.clone() };
+    later.persons[0].keys[0].until_ms = Some(bus.at_ms + DAY);
+    let mut without = Roster { number: 3, ..ended.clone() };
+    without.persons[0].keys.pop();
+    for bad in [roster(3), later, without] {
+        let done = bus.append(&ControlEvent::Roster(Box::new(bad)), &["root"]);
+        assert!(matches!(done, Err(ControlError::Refused { .. })), "{done:?}");
+    }
+    bus.append(&ControlEvent::Roster(Box::new(Roster { number: 3, ..ended })), &["root"]).unwrap();
+}
+
+#[test]
+fn a_vote_with_a_key_that_was_stolen_by_then_does_not_stand() {
+    let mut bus = Bus::with_contract();
+    bus.approve_grant("g1", &grant("g"));
+    let stolen_at = bus.set.proposals[&"g1".parse().unwrap()].votes[0].0;
+    let mut without = roster(2);
+    without.persons[0].keys[0].until_ms = Some(stolen_at);
+    let mut honest = bus.clone();
+    bus.append(&ControlEvent::Roster(Box::new(without.clone())), &["root"]).unwrap();
+    let event = bus.activation(&grant("g"), 1);
+    let TrustError::NotApproved { missing, .. } = refusal(bus.append(&event, &[])) else { panic!() };
+    assert!(missing.contains("owner"), "{missing}");
+    // One that ends after the vote takes nothing back.
+    without.persons[0].keys[0].until_ms = Some(honest.at_ms);
+    honest.append(&ControlEvent::Roster(Box::new(without)), &["root"]).unwrap();
+    let event = honest.activation(&grant("g"), 1);
+    honest.append(&event, &[]).unwrap();
+}
+
+#[test]
+fn a_date_that_nobody_signs_neither_stops_the_bus_nor_brings_a_signature_back() {
+    let mut bus = Bus::new();
+    let record = bus.record(&agency_event("C"), &["ghi"]);
+    bus.put(&record).unwrap();
+    let schema = schema_event(1, "\"string\"");
+    let far = ControlRecord { format: FORMAT, at_ms: i64::MAX, event: schema, signatures: Vec::new() };
+    bus.put(&far).unwrap();
+    bus.append(&agency_event("D"), &["ghi"]).unwrap();
+    let again = ControlRecord { at_ms: bus.at_ms, ..record };
+    assert!(matches!(refusal(bus.put(&again)), TrustError::Replayed(_)));
+}
+
+#[test]
+fn a_contract_rests_on_the_schema_texts_that_were_approved() {
+    let mut bus = Bus::new();
+    bus.append(&schema_event(1, &contract().schemas[0].schema), &[]).unwrap();
+    bus.append(&schema_event(7, "\"string\""), &[]).unwrap();
+    bus.propose("c1", Document::of_contract(&contract()), "soan");
+    bus.vote("c1", "chu", Verdict::Approve).unwrap();
+    bus.vote("c1", "bao", Verdict::Approve).unwrap();
+    for id in [7, 9] {
+        let mut other = contract();
+        other.schemas[0].id = SchemaId(id);
+        let refused = refusal(bus.append(&ControlEvent::Contract(Box::new(other)), &[]));
+        assert!(matches!(refused, TrustError::Unfit(_)), "{refused}");
+    }
+    bus.append(&ControlEvent::Contract(Box::new(contract())), &[]).unwrap();
+}
+
+#[test]
+fn the_docs_show_who_signs_what() {
+    let code = include_str!("../../trust/needs.rs");
+    let rows = |text: &str| -> Vec<String> {
+        text.lines().map(|l| l.trim_start_matches("//! ")).filter(|l| l.starts_with("| ")).map(String::from).collect()
+    };
+    let table: Vec<_> = rows(code.split_once("use super").unwrap().0);
+    assert!(table.len() > 10);
+    let docs = rows(include_str!("../../../../docs/signatures.md"));
+    assert!(docs.starts_with(&table), "docs/signatures.md differs; its first table should be:\n{}", table.join("\n"));
 }
 
 #[test]

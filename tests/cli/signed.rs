@@ -1,0 +1,159 @@
+//! A bus whose decisions are signed, as its people meet it: keys, the roster, signing offline, and an operator who has
+//! every file and configuration and still grants nothing.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::{Place, Said};
+
+/// A bus founded on a root, with a roster; what is shipped as declared state lies beside.
+struct Signed {
+    place: Place,
+    bus: String,
+}
+
+const PASSPHRASE: &str = "file:passphrase";
+
+impl Signed {
+    fn new() -> Self {
+        let place = Place::with_shipped();
+        place.write("passphrase", "canary one two three\n");
+        let root = new_key(&place, "root");
+        let founded = place.kenh(["roster", "found", "--root", &root, "--output", "json"]).ok().json();
+        let bus = founded["bus"].as_str().unwrap().to_owned();
+        let mut roster = String::from("kind: Roster\nnumber: 1\npersons:\n");
+        let persons = [("ghi", "registrar"), ("luat", "legal"), ("chu", "owner"), ("bao", "data-protection-officer")];
+        for (person, role) in persons {
+            let public = new_key(&place, person);
+            let line =
+                format!("  - {{ person: {person}, agency: BTC, roles: [{role}], keys: [{{ public: {public} }}] }}\n");
+            roster.push_str(&line);
+        }
+        place.write("roster.yaml", roster);
+        let signed = Self { place, bus };
+        signed.sign_roster().ok();
+        signed.place.kenh(["submit", "roster.json"]).ok().prints("handed in");
+        signed
+    }
+
+    fn sign_roster(&self) -> Said {
+        let key = ["--key", "root.key", "--bus", &self.bus, "--out", "roster.json", "--passphrase", PASSPHRASE];
+        self.place.kenh(["roster", "sign", "roster.yaml"].into_iter().chain(key))
+    }
+
+    fn sign(&self, file: &Path, by: &str) -> Said {
+        let file = file.to_str().unwrap();
+        self.place.kenh(["sign", file, "--key", &format!("{by}.key"), "--passphrase", PASSPHRASE])
+    }
+
+    fn submit(&self, file: &Path) -> Said {
+        self.place.kenh(["submit".as_ref(), file.as_os_str()])
+    }
+
+    /// What is to be signed for the shipped declarations: the files in order.
+    fn to_sign(&self) -> Vec<std::path::PathBuf> {
+        let apply = ["apply", "schemas", "broker-config", "--to-sign", "to-sign"];
+        self.place.kenh(apply).exits(3).complains("to sign: ");
+        let mut files: Vec<_> =
+            std::fs::read_dir(self.place.path("to-sign")).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    fn listed(&self, what: &str) -> usize {
+        let listed: Value = self.place.kenh([what, "list", "--output", "json"]).ok().json();
+        listed.as_array().unwrap().len()
+    }
+}
+
+fn new_key(place: &Place, whose: &str) -> String {
+    let person = if whose == "root" { vec!["--root"] } else { vec!["--person", whose] };
+    let file = format!("{whose}.key");
+    let rest = ["--out", &file, "--passphrase", PASSPHRASE, "--output", "json"];
+    let said = place.kenh(["key", "new"].into_iter().chain(person).chain(rest)).ok();
+    said.json()["public"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_operator_with_every_file_grants_himself_nothing() {
+    let bus = Signed::new();
+    let refused = bus.place.kenh(["apply", "schemas", "broker-config"]).exits(3);
+    let refused = refused.complains("it needs the signature of a registrar").complains("is not approved");
+    refused.complains("nothing was changed");
+    assert_eq!((bus.listed("contract"), bus.listed("grant")), (0, 0));
+
+    // What can be signed is signed by whoever may, and by nobody else.
+    let files = bus.to_sign();
+    let first = files.first().unwrap().clone();
+    bus.submit(&first).exits(3).complains("it is not signed");
+    bus.sign(&first, "chu").ok();
+    bus.submit(&first).exits(3).complains("it needs the signature of a registrar");
+    let operator = new_key(&bus.place, "van-hanh");
+    assert_eq!(operator.len(), 64);
+    let files = bus.to_sign();
+    bus.sign(&first, "van-hanh").ok();
+    bus.submit(&first).exits(3).complains("van-hanh is not in the roster");
+
+    let files_again = bus.to_sign();
+    assert_eq!(files, files_again);
+    for file in &files {
+        let article = file.to_str().unwrap().contains("-article-");
+        bus.sign(file, if article { "luat" } else { "ghi" }).ok();
+        bus.submit(file).ok();
+    }
+    // Handed in once more, it counts no second time.
+    bus.submit(files.last().unwrap()).exits(3).complains("was used before");
+    // Contracts and grants come by votes alone.
+    let refused = bus.place.kenh(["apply", "schemas", "broker-config"]).exits(3).complains("is not approved");
+    assert!(!refused.stderr.contains("registrar"), "{}", refused.stderr);
+    assert_eq!((bus.listed("contract"), bus.listed("grant")), (0, 0));
+}
+
+#[test]
+fn what_was_changed_on_its_way_is_refused() {
+    let bus = Signed::new();
+    let file = bus.to_sign().remove(0);
+    bus.sign(&file, "ghi").ok();
+    bus.sign(&file, "ghi").exits(3).complains("has signed this already");
+    let name = file.strip_prefix(bus.place.path("")).unwrap().to_str().unwrap().to_owned();
+    let good = bus.place.read(&name);
+    let code = serde_json::from_str::<Value>(&good).unwrap()["event"]["code"].as_str().unwrap().to_owned();
+    bus.place.write(&name, good.replace(&format!("\"code\": \"{code}\""), "\"code\": \"ZZZ\""));
+    bus.submit(&file).exits(3).complains("does not fit");
+    bus.place.write(&name, good.replace(&bus.bus, &"0".repeat(64)));
+    bus.submit(&file).exits(3).complains("counts nowhere else");
+    bus.place.write(&name, good.replacen('{', "{\"force\": true,", 1));
+    bus.submit(&file).exits(3).complains("this is no request to sign");
+    bus.place.write(&name, good);
+    bus.submit(&file).ok();
+}
+
+#[test]
+fn keys_stay_sealed_and_a_bus_begins_once() {
+    let bus = Signed::new();
+    let again = new_key(&bus.place, "khac");
+    bus.place.kenh(["roster", "found", "--root", &again]).exits(3).complains("begun already");
+    bus.place.kenh(["roster", "found", "--root", &"0".repeat(64)]).exits(1).complains("no public key");
+    bus.place.kenh(["key", "new", "--root", "--out", "root.key", "--passphrase", PASSPHRASE]).exits(1);
+    bus.place.kenh(["key", "new", "--person", "x", "--out", "x.key", "--passphrase", "canary one two three"]).exits(2);
+    bus.place.write("other", "canary one two four");
+    let file = bus.to_sign().remove(0);
+    let wrong = ["sign", file.to_str().unwrap(), "--key", "ghi.key", "--passphrase", "file:other"];
+    let said = bus.place.kenh(wrong).exits(1).complains("does not open");
+    assert!(!said.stderr.contains("canary") && !bus.place.read("ghi.key").contains("canary"));
+    // The roster that stands, written again, has the wrong number now.
+    bus.sign_roster().ok();
+    bus.place.kenh(["submit", "roster.json"]).exits(3).complains("the next has number 2");
+
+    // A key is changed for another, by its owner alone.
+    bus.place.kenh(["key", "new", "--person", "ghi", "--out", "ghi2.key", "--passphrase", PASSPHRASE]).ok();
+    let rotate = ["key", "rotate", "--from", "ghi.key", "--bus", &bus.bus, "--passphrase", PASSPHRASE];
+    let to = |key| rotate.into_iter().chain(["--to", key, "--out", "rotation.json"]);
+    bus.place.kenh(to("chu.key")).exits(2);
+    bus.place.kenh(to("ghi2.key")).ok();
+    bus.place.kenh(["submit", "rotation.json"]).ok();
+    bus.sign(&file, "ghi").ok();
+    bus.submit(&file).exits(3).complains("ghi is not in the roster with this key now");
+    bus.place.kenh(["roster", "show"]).ok().prints("over since").prints(&bus.bus);
+}
