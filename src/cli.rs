@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kenh_domain::names::{Agency, Dataset, Person, Principal, ProposalId, View};
 use kenh_domain::trust::PublicKey;
+use kenh_governance::enroll::Fingerprint;
 use kenh_governance::trust::BusId;
 
 use crate::config::StoreKind;
@@ -15,7 +16,7 @@ pub use grants::{AgencyCommand, Catalog, GrantCommand, LawCommand, RequestGrant,
 
 /// Kênh: an event-streaming data-sharing bus for government agencies.
 ///
-/// Not there yet: signed grants, mTLS and ACLs at the broker, sealing and erasure, the ledger and replay
+/// Not there yet: signed grants, client certificates over HTTP, sealing and erasure, the ledger and replay
 /// exports, sources that Kênh polls. HTTP listens on loopback only.
 #[derive(Debug, Parser)]
 #[command(name = "kenh", version, max_term_width = 110)]
@@ -103,6 +104,9 @@ pub enum Command {
     /// Changes that a rule rejected
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
+    /// Certificates of systems and roles
+    #[command(subcommand)]
+    Enroll(EnrollCommand),
     /// Check this node's configuration and health, one line a check
     Doctor(Doctor),
     /// Print a completion script
@@ -137,6 +141,60 @@ impl From<Profile> for kenh_broker::kafka::cluster::Profile {
             Profile::Production => Self::Production,
         }
     }
+}
+
+/// `kenh enroll …`
+#[derive(Debug, Subcommand)]
+pub enum EnrollCommand {
+    /// Make the bus's CA: its key, its certificate, and the register of what it signs
+    Ca {
+        /// The folder, which must hold none
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// What it is called in its certificate
+        #[arg(long, default_value = "kenh CA")]
+        name: String,
+    },
+    /// Make a key and a request on the system's own machine; prints the fingerprint to be read to the operator
+    Request {
+        /// The system, such as h29-portal, or a role, such as kenh-router
+        system: Principal,
+        /// Where key and request are written
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        out: PathBuf,
+    },
+    /// Sign a request whose fingerprint was confirmed
+    Sign(EnrollSign),
+    /// Put certificates of a system in force on the cluster, and no others; none closes the bus to it
+    Admit {
+        /// The system or role
+        system: Principal,
+        /// Serials that are in force from now on
+        serials: Vec<u32>,
+    },
+}
+
+/// `kenh enroll sign`
+#[derive(Debug, Args)]
+pub struct EnrollSign {
+    /// The request
+    #[arg(value_name = "FILE.csr")]
+    pub request: PathBuf,
+    /// The folder of the CA
+    #[arg(long, value_name = "FOLDER")]
+    pub ca: PathBuf,
+    /// The fingerprint as whoever made the request read it to you: not copied from the file
+    #[arg(long, value_name = "DIGITS")]
+    pub fingerprint: Fingerprint,
+    /// Days that the certificate lives, 90 at most
+    #[arg(long, default_value_t = 90)]
+    pub days: u16,
+    /// A name or address that it listens as; again for each (brokers and HTTP listeners only)
+    #[arg(long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Where the certificate is written
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub out: PathBuf,
 }
 
 /// `kenh demo`

@@ -80,6 +80,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             return Ok(());
         }
         Command::New(New::Dataset(new)) => return commands::new_dataset::run(new, output),
+        Command::Enroll(enroll) => return commands::enroll::run(enroll, cli.config.as_deref(), output),
         Command::Key(key) => return commands::key::run(key, output),
         Command::Sign(sign) => return commands::key::sign(sign, output),
         Command::Roster(sign @ RosterCommand::Sign { .. }) => return commands::roster::sign(sign, output),
@@ -111,6 +112,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Roster(roster) => commands::roster::run(&roster, &config, output),
         Command::Submit(submit) => commands::roster::submit(&submit, &config, output),
         Command::Doctor(doctor) => commands::doctor::run(&doctor, &config, output),
-        Command::Completions { .. } | Command::New(_) | Command::Key(_) | Command::Sign(_) => Ok(()),
+        Command::Completions { .. } | Command::New(_) | Command::Enroll(_) | Command::Key(_) | Command::Sign(_) => {
+            Ok(())
+        }
     }
 }

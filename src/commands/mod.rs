@@ -6,6 +6,7 @@ pub mod dead_letter;
 pub mod demo;
 pub mod doctor;
 pub mod elsewhere;
+pub mod enroll;
 pub mod grant;
 pub mod key;
 pub mod law;

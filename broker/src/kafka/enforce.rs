@@ -42,6 +42,16 @@ impl KafkaLog {
         self.identity.as_ref().is_some_and(|me| me.system == Principal::control())
     }
 
+    /// Whether this process shows a certificate, and not the one that topics and lists are kept with.
+    pub(super) fn only_looks(&self) -> bool {
+        self.identity.is_some() && !self.keeps_the_boundary()
+    }
+
+    pub(super) fn not_ours(&self, does: &str) -> AdminError {
+        let me = self.identity.as_ref().map_or_else(|| "a process without certificate".to_owned(), ToString::to_string);
+        AdminError::Storage(format!("only the control role, with its certificate, {does}; this is {me}").into())
+    }
+
     /// Which certificates of a system are in force, by serial.
     #[must_use]
     pub fn serials(&self, system: &Principal) -> BTreeSet<Serial> {
@@ -55,7 +65,7 @@ impl KafkaLog {
     /// [`AdminError::Storage`], also when this process does not keep the boundary, or the system may have no certificates.
     pub fn set_serials(&self, system: &Principal, serials: &BTreeSet<Serial>) -> Result<(), AdminError> {
         if !self.keeps_the_boundary() {
-            return Err(AdminError::Storage("only the control role, with its certificate, admits certificates".into()));
+            return Err(self.not_ours("admits certificates"));
         }
         if !boundary::may_have_certificates(system) {
             return Err(AdminError::Storage(format!("a system may not be called {system}").into()));
@@ -70,7 +80,7 @@ impl KafkaLog {
     /// [`AdminError::Storage`], also when this process does not keep the boundary: to others the cluster's lists look empty.
     pub fn drift(&self) -> Result<Drift, AdminError> {
         if !self.keeps_the_boundary() {
-            return Err(AdminError::Storage("only the control role, with its certificate, keeps access lists".into()));
+            return Err(self.not_ours("keeps access lists"));
         }
         for _ in 0..TRIES {
             self.access.catch_up()?;

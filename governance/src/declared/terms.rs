@@ -1,4 +1,4 @@
-//! What a contract says to people, from the places that ODCS has for it; [`Terms`] is what the bus keeps of it.
+//! What a contract says to people, from the places that ODCS has for it; [`Terms`](kenh_domain::contract::Terms) is what the bus keeps of it.
 //!
 //! | | in the contract |
 //! |---|---|

@@ -265,6 +265,28 @@ impl Authority {
     }
 }
 
+/// A name that a system listens as: an IP address, or a DNS name.
+///
+/// # Errors
+/// [`HostError`].
+pub fn host(text: &str) -> Result<SanType, HostError> {
+    if let Ok(address) = text.parse() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let label = |l: &str| {
+        (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !l.starts_with('-')
+    };
+    if text.len() > 253 || !text.split('.').all(label) {
+        return Err(HostError);
+    }
+    text.try_into().map(SanType::DnsName).map_err(|_| HostError)
+}
+
+/// A text that is no host's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a host is an IP address or a DNS name, without wildcards")]
+pub struct HostError;
+
 /// The beginning of a day so many days after the one of a time.
 fn day(ms: i64, days: u16) -> Result<time::OffsetDateTime, SignError> {
     let seconds = (ms.div_euclid(DAY_MS) + i64::from(days)) * (DAY_MS / 1000);

@@ -144,3 +144,13 @@ fn serials_rise_by_the_register() {
     let last = issued("a", 999_999_999).line();
     assert!(matches!(Register::read(&last).unwrap().next(&"a".parse().unwrap()), Err(RegisterError::Full(_))));
 }
+
+#[test]
+fn a_host_is_an_address_or_a_name() {
+    assert!(matches!(host("127.0.0.1"), Ok(SanType::IpAddress(_))));
+    assert!(matches!(host("::1"), Ok(SanType::IpAddress(_))));
+    assert!(matches!(host("kafka-1.h29.gov.vn"), Ok(SanType::DnsName(_))));
+    for bad in ["", "*.gov.vn", "a..b", "-a.vn", "a b", "đ.vn", &"a.".repeat(200)] {
+        assert_eq!(host(bad), Err(HostError), "{bad}");
+    }
+}
