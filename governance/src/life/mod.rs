@@ -1,7 +1,7 @@
 //! The life of a grant: where it stands, who moves it on, and what it gives.
 //!
 //! Pure functions of the control set, of what recipients have confirmed, and of the time. They read what was decided and
-//! decide nothing: what comes into force is planned in [`plan`](crate::plan) and written by [`apply`](crate::apply::apply).
+//! decide nothing: what comes into force is planned in [`plan`](mod@crate::plan) and written by [`apply`](crate::apply::apply).
 //!
 //! | module | what |
 //! |---|---|

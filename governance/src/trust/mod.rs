@@ -8,7 +8,7 @@
 //! | [`key`] | a private key, and the file in which it lies sealed under a passphrase |
 //! | [`request`] | an event on its way to those who sign it, as a file that anybody may carry |
 //! | [`roster_file`] | the roster as people write it |
-//! | [`withheld`] | what a plan lacks on a bus with a root |
+//! | [`withheld`](mod@withheld) | what a plan lacks on a bus with a root |
 
 pub mod key;
 pub mod request;
