@@ -56,6 +56,7 @@ pub struct Stop {
 
 /// `kenh grant request`
 #[derive(Debug, Args)]
+#[command(override_usage = "kenh grant request DATASET --recipient AGENCY --purpose TEXT --basis ARTICLE --field PATH")]
 pub struct RequestGrant {
     /// Of which dataset
     pub dataset: Dataset,

@@ -23,6 +23,12 @@ impl Planner<'_> {
                     self.say(Action::Unchanged, Kind::Law, &new.id, Vec::new());
                     continue;
                 }
+                // Absence takes nothing back: whoever repealed it did so by another document, or by a command.
+                Some(old) if new.until.is_none() && *old == (Article { until: old.until, ..new.clone() }) => {
+                    let words = vec![format!("its last day is set: {}", shown(old.until))];
+                    self.say(Action::Unchanged, Kind::Law, &new.id, words);
+                    continue;
+                }
                 Some(old) if old.citation != new.citation || old.from != new.from => {
                     let message = format!("article {} is recorded with another citation or first day", new.id);
                     self.problems.push(item.problem("id", message, "give another article another id"));

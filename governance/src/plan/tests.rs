@@ -607,6 +607,10 @@ fn an_article_that_is_repealed_ends_what_stands_on_it_unless_that_is_based_anew(
     assert_eq!(lines(&plan), ["change    law      a-law: until 1970-03-31, was open-ended"]);
     assert!(bus.plan().unwrap().is_empty());
     let over = 90 * 86_400_000 - 7 * 3_600_000;
+    // A document that does not speak of a last day takes none back.
+    bus.files.edit("l.yaml", "until: \"1970-03-31\"\n", "");
+    assert!(bus.plan().unwrap().is_empty() && bus.plan().unwrap().events.is_empty());
+    bus.files.edit("l.yaml", "from", "until: \"1970-03-31\"\nfrom");
     assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, over);
     // The document of a grant that has ended so is no reason for anything.
     let was = bus.now;

@@ -220,7 +220,8 @@ impl Control {
             }
         }
         if !events.is_empty() {
-            append(&*self.log, events, now_ms)?;
+            // A clock that was set back does not date them before what was decided.
+            append(&*self.log, events, now_ms.max(self.set.at_ms))?;
             turn.events += self.read_control()?;
         }
         Ok(())

@@ -13,5 +13,6 @@ mod control;
 mod cuts;
 mod faults;
 mod recovery;
+mod signed;
 mod views;
 mod watched;

@@ -493,6 +493,26 @@ fn a_contract_rests_on_the_schema_texts_that_were_approved() {
     bus.append(&ControlEvent::Contract(Box::new(contract())), &[]).unwrap();
 }
 
+/// A log as format 1 has it, from genesis to a grant and a rotation, byte for byte: it is read for ever, and its
+/// signatures hold for ever.
+#[test]
+fn the_signed_log_of_format_1_stays() {
+    let mut bus = Bus::with_contract();
+    bus.approve_grant("g1", &grant("g"));
+    let event = bus.activation(&grant("g"), 1);
+    bus.append(&event, &[]).unwrap();
+    let end = ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Revoked, because: "thử".into() };
+    bus.append(&end, &["bao"]).unwrap();
+    let kept = include_str!("../../../fixtures/control-signed-1.jsonl");
+    let mut set = ControlSet::default();
+    for (n, line) in kept.lines().enumerate() {
+        set.apply(Position(n as u64 + 1), line.as_bytes()).unwrap_or_else(|e| panic!("record {n}: {e}"));
+    }
+    assert_eq!(set, bus.set);
+    let written: Vec<_> = bus.appended.iter().map(|bytes| std::str::from_utf8(bytes).unwrap()).collect();
+    assert_eq!(kept.lines().collect::<Vec<_>>(), written, "what is written now differs");
+}
+
 #[test]
 fn the_docs_show_who_signs_what() {
     let code = include_str!("../../trust/needs.rs");
