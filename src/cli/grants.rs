@@ -49,7 +49,7 @@ pub struct Stop {
     /// Why, in words; kept in the control log
     #[arg(long, default_value = "", hide_default_value = true)]
     pub reason: String,
-    /// On a bus whose decisions are signed: where the request to sign is written [default: <id>.end.json]
+    /// On a bus whose decisions are signed: where the request to sign is written [default: ID.end.json]
     #[arg(long, value_name = "FILE")]
     pub request: Option<PathBuf>,
 }
@@ -110,7 +110,7 @@ pub enum LawCommand {
         /// Only show what stands on it
         #[arg(long)]
         plan: bool,
-        /// On a bus whose decisions are signed: where the request to sign is written [default: <id>.law.json]
+        /// On a bus whose decisions are signed: where the request to sign is written [default: ID.law.json]
         #[arg(long, value_name = "FILE")]
         request: Option<PathBuf>,
     },
