@@ -15,8 +15,8 @@ use kenh_testkit::MemoryLog;
 
 use crate::cluster;
 
-/// Where the clock starts, unless a log compares it with its own: 2025-10-09 in Việt Nam.
-pub const NOON: i64 = 1_760_000_000_000;
+/// Where the clock starts, unless a log compares it with its own: 2026-04-27 in Việt Nam, when the articles of law that the shipped grants rest on are in force.
+pub const NOON: i64 = 1_777_280_000_000;
 
 /// How long a role waits for what a broker may have for it. An answer comes at once when there is something; this is how
 /// long it takes to find that there is nothing.
