@@ -14,6 +14,7 @@
 //! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies |
 //! | [`review`] | a review: propose, read, vote, release |
 //! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
+//! | [`tour`] | scripts/tour, as it is |
 //! | [`surface`] | help, completions, configuration, exit codes |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
@@ -30,3 +31,4 @@ mod secrecy;
 mod signed;
 mod store_postgres;
 mod surface;
+mod tour;
