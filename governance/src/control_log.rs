@@ -35,6 +35,9 @@ pub enum AppendError {
     /// The view has ended before.
     #[error("view {} has ended already", .0.0)]
     Ended(ViewNo),
+    /// Decisions are signed on this bus.
+    #[error("on this bus a view ends by a signed event: prepare one (`kenh grant revoke`), have it signed, hand it in")]
+    Signed,
     /// An event cannot be written as JSON, or is too large.
     #[error("a control event cannot be written: {0}")]
     Event(String),
@@ -128,13 +131,16 @@ pub(crate) fn write(log: &dyn Log, decided: Vec<ControlRecord>) -> Result<Positi
     Ok(ends.first().map(|(_, end)| *end).unwrap_or_default())
 }
 
-/// Ends a view now: revocation, and whatever else ends one edition by a decision. Access and topic go when the router has
-/// stopped writing, see [`Control`](crate::Control).
+/// Ends a view now, on a bus whose decisions are not signed: revocation, and whatever else ends one edition by a decision.
+/// Access and topic go when the router has stopped writing, see [`Control`](crate::Control).
 ///
 /// # Errors
 /// [`AppendError`].
 pub fn end(log: &dyn Log, view: ViewNo, reason: EndReason, now_ms: i64) -> Result<Position, AppendError> {
     let set = load(log)?;
+    if set.is_signed() {
+        return Err(AppendError::Signed);
+    }
     let entry = set.views.get(&view).ok_or(AppendError::NoView(view))?;
     if entry.ended.is_some() {
         return Err(AppendError::Ended(view));

@@ -208,11 +208,16 @@ fn state(set: &ControlSet, standing: &Standing, now: i64) -> String {
         Document::Contract(contract) => {
             set.contracts.get(&contract.dataset).is_some_and(|c| &Document::of_contract(c) == document)
         }
-        Document::Grant(grant) => set.view_of_grant(&grant.id).is_some_and(|v| v.activation.grant == **grant),
+        Document::Grant(grant) => {
+            set.view_of_grant(&grant.id).is_some_and(|v| v.in_force(now) && v.activation.grant == **grant)
+        }
     };
     let refused = standing.said(Verdict::Refuse).count();
     if in_force {
         return "in force".into();
+    }
+    if standing.released.is_some() {
+        return "was released, and has ended or been replaced since".into();
     }
     if !set.is_signed() {
         let approved = standing.said(Verdict::Approve).count();

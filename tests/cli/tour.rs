@@ -21,6 +21,7 @@ fn the_tour_of_governance_goes_to_its_end() {
         &["contract", "bien-soan", "in force"][..],
         &["don-vi-hanh-chinh", "live", " 2 "],
         &["don-vi-hanh-chinh", "ended", " 0 "],
+        &["ben-nhan", "was released, and has ended"],
         &["h29-don-vi-hanh-chinh", "revoked"],
         &["bao-ve-du-lieu", "data-protection-officer"],
     ] {

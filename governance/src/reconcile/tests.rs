@@ -436,3 +436,11 @@ fn a_control_log_with_the_first_part_of_a_plan_is_completed() {
         assert_eq!(bus.log.topics().unwrap(), whole.log.topics().unwrap());
     }
 }
+
+#[test]
+fn where_decisions_are_signed_nobody_ends_a_view_alone() {
+    let log = MemoryLog::new();
+    let root = crate::trust::PrivateKey::from_seed(None, &[7; 32]).public();
+    crate::trust::request::found(&*log, root, NOW).unwrap();
+    assert!(matches!(end(&*log, ViewNo(1), EndReason::Revoked, NOW), Err(AppendError::Signed)));
+}
