@@ -126,8 +126,10 @@ impl Router {
             }
             Err(Halt::Again(reason)) => {
                 tracing::warn!(reason = %reason, "dropping the claim");
+                // Said first: a client that lets go of a broker that is away takes its time.
+                let waiting = self.wait_for(reason);
                 self.session = None;
-                self.wait_for(reason)
+                waiting
             }
             Err(Halt::Wait(reason)) => self.wait_for(reason),
         };

@@ -324,7 +324,8 @@ impl Session {
         let consumed = draft.consumed.iter().map(|(n, at)| (self.inputs[*n].of.clone(), *at)).collect();
         let records = std::mem::take(&mut draft.records);
         let begun = Instant::now();
-        match self.claim.commit(Batch { records, consumed, metadata }) {
+        let batch = Batch { records, consumed, metadata };
+        match self.stats.asking(|| self.claim.commit(batch)) {
             Ok(ends) => {
                 self.committed(draft, ends, begun.elapsed());
                 Ok(())

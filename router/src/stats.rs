@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kenh_domain::control::ViewNo;
 use kenh_domain::frame::Sequence;
@@ -23,6 +23,9 @@ pub enum Reason {
     Contract(String),
     /// The positions of the group lie outside what the log holds.
     Gone(String),
+    /// The log has not answered a commit for so long. It is waited for: an answer decides whether the loop goes on or
+    /// starts again.
+    Unanswered(Duration),
 }
 
 impl std::fmt::Display for Reason {
@@ -32,6 +35,7 @@ impl std::fmt::Display for Reason {
             Self::Recovering(why) => write!(f, "starting again from what is committed: {why}"),
             Self::Topic(topic, why) => write!(f, "{topic}: {why}"),
             Self::Contract(why) | Self::Gone(why) => f.write_str(why),
+            Self::Unanswered(wait) => write!(f, "the log has not answered a commit for {} s", wait.as_secs()),
         }
     }
 }
@@ -159,24 +163,58 @@ pub struct Snapshot {
 
 /// Shared between the loop and whoever asks.
 #[derive(Default)]
-pub struct Stats(Mutex<Snapshot>);
+pub struct Stats {
+    last: Mutex<Snapshot>,
+    /// Since when the log has had a commit without an answer.
+    asked: Mutex<Option<Instant>>,
+}
+
+/// A commit that has no answer after this is worth telling. The slowest of a healthy cluster take a second; while a
+/// broker is away, a client may wait for as long as it is (librdkafka 2.12 in `send_offsets_to_transaction`, whatever
+/// timeout it is given).
+const SLOW_COMMIT: Duration = Duration::from_secs(5);
 
 impl Stats {
-    /// Everything as of the last turn.
+    /// Everything as of the last turn, and whether the log keeps the loop waiting now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut snapshot = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = asked.map(|since| since.elapsed()).filter(|wait| *wait >= SLOW_COMMIT);
+        snapshot.waiting = snapshot.waiting.or(wait.map(Reason::Unanswered));
+        snapshot
     }
 
     /// Changes it.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Snapshot)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.last.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Does what asks the log for a commit.
+    pub(crate) fn asking<T>(&self, commit: impl FnOnce() -> T) -> T {
+        let set = |since| *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        set(Some(Instant::now()));
+        let answer = commit();
+        set(None);
+        answer
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_commit_without_an_answer_is_told_while_it_lasts() {
+        let stats = Stats::default();
+        stats.asking(|| {
+            assert_eq!(stats.snapshot().waiting, None, "it has not taken long yet");
+            *stats.asked.lock().unwrap() = Instant::now().checked_sub(SLOW_COMMIT);
+            let told = stats.snapshot().waiting.unwrap().to_string();
+            assert_eq!(told, "the log has not answered a commit for 5 s");
+        });
+        assert_eq!(stats.snapshot().waiting, None);
+    }
 
     #[test]
     fn a_commit_is_counted_in_the_first_bucket_that_holds_it() {

@@ -122,7 +122,7 @@ fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
         cluster.kill(1);
         let at_kill = admitted();
         assert!(at_kill < from + MUCH, "the router was done before the kill: this tests little");
-        let gone = |why: &Option<Reason>| matches!(why, Some(Reason::Recovering(_)));
+        let gone = |why: &Option<Reason>| matches!(why, Some(Reason::Recovering(_) | Reason::Unanswered(_)));
         until("the router to say that it waits", stop, || gone(&stats.snapshot().waiting));
         // A subscriber that starts meanwhile says so at once, and is no worse for it.
         bus.leave("G12");
