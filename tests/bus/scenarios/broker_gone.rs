@@ -139,6 +139,8 @@ fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
         providing.join().unwrap()
     });
     drop((router, keeper));
+    // What is left is decided at once, not two by two.
+    bus.batch = 5_000;
     for change in (0..MUCH).map(|n| change("G01", n)).chain((0..last).map(|n| change("G02", n))) {
         bus.note(HO_SO, &change);
     }
