@@ -3,6 +3,11 @@
 
 use std::io::Write as _;
 
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 86_400_000;
+/// Milliseconds by which the calendar of Việt Nam is ahead of UTC (no summer time since 1975).
+pub const VIET_NAM_MS: i64 = 7 * 3_600_000;
+
 /// The date of a text that is exactly `YYYY-MM-DD` and a day of the calendar, in days since 1970-01-01; none for
 /// anything else.
 #[must_use]

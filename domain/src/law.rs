@@ -6,14 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::date;
+use crate::date::{self, DAY_MS, VIET_NAM_MS};
 use crate::grant::Grant;
 use crate::names::ArticleId;
-
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
-/// Asia/Ho_Chi_Minh is seven hours ahead of UTC, all year.
-const ZONE_MS: i64 = 7 * 3_600_000;
 
 /// A law, decree or article of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +41,7 @@ impl Day {
     /// When it begins: milliseconds since 1970 (UTC).
     #[must_use]
     pub const fn starts_ms(self) -> i64 {
-        self.0 as i64 * DAY_MS - ZONE_MS
+        self.0 as i64 * DAY_MS - VIET_NAM_MS
     }
 
     /// When it is over: milliseconds since 1970 (UTC), exclusive.
@@ -55,10 +50,17 @@ impl Day {
         self.starts_ms() + DAY_MS
     }
 
+    /// Whether it is a Saturday or Sunday.
+    #[must_use]
+    pub const fn is_weekend(self) -> bool {
+        // 1 January 1970 was a Thursday; Monday is 0.
+        (self.0 as i64 + 3).rem_euclid(7) >= 5
+    }
+
     /// The day of a moment (milliseconds since 1970, UTC); the last that can be counted beyond that.
     #[must_use]
     pub fn of(ms: i64) -> Self {
-        Self(i32::try_from(ms.saturating_add(ZONE_MS).div_euclid(DAY_MS)).unwrap_or(i32::MAX))
+        Self(i32::try_from(ms.saturating_add(VIET_NAM_MS).div_euclid(DAY_MS)).unwrap_or(i32::MAX))
     }
 }
 
@@ -157,6 +159,9 @@ mod tests {
         assert!(law.in_force(over - 1) && !law.in_force(over));
         assert_eq!(Day::of(first).to_string(), "2026-01-01");
         assert_eq!(Day::of(first - 1).to_string(), "2025-12-31");
+        let weekend = |text: &str| text.parse::<Day>().unwrap().is_weekend();
+        assert!(weekend("2026-11-21") && weekend("2026-11-22") && weekend("1969-12-28"));
+        assert!(!weekend("2026-11-20") && !weekend("2026-11-23") && !weekend("1970-01-01"));
     }
 
     #[test]

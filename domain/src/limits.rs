@@ -109,7 +109,7 @@ pub const MAX_VIOLATIONS: usize = 20;
 pub const MAX_SIGNATURES: usize = 8;
 /// Longest that a signature may be carried before it is appended, in milliseconds: 90 days, the longest deadline of a
 /// review. It bounds how many nonces are remembered.
-pub const MAX_CARRIED_MS: i64 = 90 * 86_400_000;
+pub const MAX_CARRIED_MS: i64 = 90 * crate::date::DAY_MS;
 /// Most persons of a roster: some for each agency of a country.
 pub const MAX_PERSONS: usize = 10_000;
 /// Longest reason of a vote, in bytes.

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use kenh_domain::control::{ControlSet, Trust};
+use kenh_domain::date::DAY_MS;
 use kenh_domain::frame::Head;
 use kenh_domain::log::{Log, Operation, TopicPartition, TopicSpec};
 use kenh_domain::names::Principal;
@@ -27,7 +28,6 @@ use crate::time::{day, now_ms};
 const LOW_DISK_BYTES: u64 = 1 << 30;
 /// Days before its end from which on a grant is pointed out.
 const SOON_DAYS: i64 = 30;
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

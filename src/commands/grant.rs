@@ -30,7 +30,6 @@ use crate::time::{day, now_ms};
 
 /// Largest sample record, in bytes: the largest record of the bus as JSON fits.
 const MAX_SAMPLE_BYTES: u64 = 16 << 20;
-const DAY_MS: i64 = 86_400_000;
 
 /// `kenh grant …`
 pub fn run(command: &GrantCommand, config: &Config, out: Output) -> Result<(), Failure> {
@@ -91,15 +90,13 @@ fn as_json(set: &ControlSet, view: &ViewEntry, now: i64) -> serde_json::Value {
 /// The last day on which an emergency grant is to be reviewed: the fifth working day after the one it began on. Public
 /// holidays are not known here and are not counted off.
 fn review_by(starts_ms: i64) -> Day {
-    let mut at = Day::of(starts_ms).starts_ms();
+    let mut at = Day::of(starts_ms);
     let mut working = 0;
     while working < 5 {
-        at += DAY_MS;
-        // 1 January 1970 was a Thursday; Monday is 0.
-        let weekday = (at.saturating_add(7 * 3_600_000).div_euclid(DAY_MS) + 3).rem_euclid(7);
-        working += i32::from(weekday < 5);
+        at = Day::of(at.ends_ms());
+        working += i32::from(!at.is_weekend());
     }
-    Day::of(at)
+    at
 }
 
 fn list(set: &ControlSet, emergency: bool, now: i64, out: Output) -> Result<(), Failure> {

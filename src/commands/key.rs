@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use kenh_domain::control::ControlEvent;
+use kenh_domain::date::DAY_MS;
 use kenh_domain::names::Person;
 use kenh_domain::trust::{Document, Verdict};
 use kenh_governance::trust::key::MIN_PASSPHRASE_CHARS;
@@ -16,9 +17,6 @@ use super::Failure;
 use crate::cli::{KeyCommand, Output, Sign};
 use crate::output;
 use crate::time::{moment, now_ms};
-
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
 
 /// `kenh key new|show|rotate`
 pub fn run(command: &KeyCommand, output: Output) -> Result<(), Failure> {

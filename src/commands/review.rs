@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use kenh_domain::control::{ControlEvent, ControlSet};
+use kenh_domain::date::DAY_MS;
 use kenh_domain::grant::Grant;
 use kenh_domain::log::Log;
 use kenh_domain::names::ProposalId;
@@ -24,18 +25,15 @@ use serde_json::json;
 use super::{Failure, apply};
 use crate::cli::{BallotArgs, Cast, Language, Output, PageFormat, ProposeGrant, ReviewCommand};
 use crate::config::Config;
-use crate::node::Node;
 use crate::output;
 use crate::time::{day, moment, now_ms};
 
 /// Longest time that a vote may be open, in days: what was examined then is no longer what is in force.
 const MAX_DAYS: u16 = 90;
-const DAY_MS: i64 = 86_400_000;
 
 /// `kenh review …`
 pub fn run(command: &ReviewCommand, config: &Config, out: Output) -> Result<(), Failure> {
-    let log = Node::existing(config)?.map(|reach| reach.log());
-    let set = log.as_ref().map_or_else(|| Ok(ControlSet::default()), |log| kenh_governance::load(&**log))?;
+    let (log, set) = super::show::load(config)?;
     let log = log.as_deref();
     match command {
         ReviewCommand::List => list(&set, out),

@@ -1,6 +1,7 @@
 //! `kenh roster …` and `kenh submit`: the root's part, and carrying what others have signed.
 
 use kenh_domain::control::{ControlEvent, Trust};
+use kenh_domain::date::DAY_MS;
 use kenh_governance::Problem;
 use kenh_governance::trust::{self, KeyFile, Request, SubmitError};
 use serde_json::json;
@@ -12,9 +13,6 @@ use crate::config::Config;
 use crate::node::Node;
 use crate::output;
 use crate::time::{day, now_ms};
-
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
 
 /// `kenh roster sign`: no node, no configuration.
 pub fn sign(command: &RosterCommand, output: Output) -> Result<(), Failure> {

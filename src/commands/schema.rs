@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use kenh_domain::admit::Rules;
 use kenh_domain::contract::Contract;
-use kenh_domain::control::ControlSet;
 use kenh_domain::names::ProposalId;
 use kenh_domain::trust::Document;
 use kenh_governance::review::{self, Example};
@@ -18,7 +17,6 @@ use super::review::{Ballot, propose};
 use super::{Failure, apply};
 use crate::cli::{Output, ProposeSchema};
 use crate::config::Config;
-use crate::node::Node;
 use crate::time::now_ms;
 
 /// Most examples of a kind that are run: they are read by people, and more are a test suite.
@@ -36,8 +34,7 @@ pub fn run(asked: &ProposeSchema, config: &Config, output: Output) -> Result<(),
         let there = folder.display();
         return Err(Failure::Usage(format!("{there} declares no contract of {}; say --from FOLDER", asked.dataset)));
     };
-    let log = Node::existing(config)?.map(|reach| reach.log());
-    let set = log.as_ref().map_or_else(|| Ok(ControlSet::default()), |log| kenh_governance::load(&**log))?;
+    let (log, set) = super::show::load(config)?;
     let contract = review::draft(&set, &item.value);
     let now = now_ms();
     let examples = examples(&contract, &folder)?;

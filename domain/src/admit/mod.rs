@@ -13,7 +13,7 @@ mod fields;
 use std::collections::HashMap;
 
 use crate::contract::{Contract, Effective, VersionSource};
-use crate::date;
+use crate::date::{self, DAY_MS, VIET_NAM_MS};
 use crate::envelope::{self, EnvelopeError, Event, Submitted};
 use crate::filter::{Filter, FilterError};
 use crate::frame::Version;
@@ -26,10 +26,6 @@ use crate::secret::Secret;
 use crate::topic::Partition;
 use crate::wire::{self, SchemaId};
 use fields::FieldChecks;
-
-/// Milliseconds by which the calendar of Việt Nam is ahead of UTC (no summer time since 1975).
-const VIET_NAM_MS: i64 = 7 * 60 * 60 * 1000;
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A contract that cannot be enforced.
 #[derive(Debug, thiserror::Error)]

@@ -27,9 +27,12 @@ use super::roster::{Member, Role};
 use super::{TrustError, Who};
 use crate::contract::{Contract, SchemaVersion};
 use crate::control::{Activation, ControlEvent, ControlSet};
+use crate::date::DAY_MS;
+use crate::envelope;
 use crate::grant::{EndReason, Grant};
 use crate::limits::MAX_CARRIED_MS;
 use crate::names::{Agency, Dataset, Person};
+use crate::schema::Schema;
 
 /// Who has signed a record; every signature has been verified.
 pub struct Signers<'a> {
@@ -255,7 +258,8 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
         });
     }
     if let Some((recipient, ..)) = document.view() {
-        let takes_up = |p: &Person| roster.member(p).is_some_and(|m| &m.agency == recipient);
+        let takes_up =
+            |p: &Person| roster.member(p).is_some_and(|m| &m.agency == recipient && m.has(Role::Recipient, at_ms));
         if !standing.said(Verdict::TakeUp).filter(still).any(takes_up) {
             gaps.push(format!("that a recipient of {recipient} takes it up"));
         }
@@ -263,14 +267,24 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
     gaps
 }
 
-/// The ids of a contract's schemas, which nobody signs, are those of the texts that were approved.
+/// The ids of a contract's schemas, which nobody signs, are those of the texts that were approved, and of envelopes around
+/// them: under another's id, a submission would be read as what it is not.
 fn its_own_schemas(set: &ControlSet, contract: &Contract) -> Result<(), TrustError> {
-    let other = |v: &&SchemaVersion| set.schemas.get(&v.id).is_none_or(|known| known.schema != v.schema);
+    // A later release may describe an envelope in other words; what it is stays.
+    let same = |a: &str, b: &str| {
+        a == b || matches!((Schema::parse(a), Schema::parse(b)), (Ok(a), Ok(b)) if a.fingerprint() == b.fingerprint())
+    };
+    let named = |id| set.schemas.get(&id).map(|known| known.schema.as_str());
+    let own = |v: &SchemaVersion| {
+        let envelope = envelope::schema(&v.schema).ok().zip(named(v.envelope_id));
+        named(v.id) == Some(&v.schema) && envelope.is_some_and(|(wanted, named)| same(&wanted, named))
+    };
+    let other = |v: &&SchemaVersion| !own(v);
     match contract.schemas.iter().find(other) {
         None => Ok(()),
         Some(v) => Err(TrustError::Unfit(format!(
-            "version {} of {}: schema id {} is not that of the schema that was approved",
-            v.version, contract.dataset, v.id
+            "version {} of {}: the schema ids {} and {} are not those of the schema that was approved and of its envelope",
+            v.version, contract.dataset, v.id, v.envelope_id
         ))),
     }
 }
@@ -297,7 +311,7 @@ fn machine_made(activation: &Activation, at_ms: i64) -> Result<(), TrustError> {
 fn ends_in_time(grant: &Grant, from_ms: i64, ends_ms: i64) -> Result<(), TrustError> {
     let longest = longest_days(&grant.duration)
         .ok_or_else(|| TrustError::Unfit(format!("grant {} has no duration that can be read", grant.id)))?;
-    if ends_ms.saturating_sub(from_ms) > (longest + 1) * 86_400_000 {
+    if ends_ms.saturating_sub(from_ms) > (longest + 1) * DAY_MS {
         return Err(TrustError::Unfit(format!("grant {} would hold for longer than {}", grant.id, grant.duration)));
     }
     Ok(())

@@ -8,6 +8,7 @@ use kenh_domain::contract::{Contract, Pii};
 use kenh_domain::control::{ControlSet, ViewEntry};
 use kenh_domain::filter::{FilterError, Terms};
 use kenh_domain::grant::{Grant, GrantedField, KeyForm, Mask};
+use kenh_domain::law::Day;
 use kenh_domain::names::{Agency, Dataset, GrantId, View};
 use kenh_domain::schema::{BodyError, Schema, SchemaError, Spans};
 use kenh_domain::topic::Edition;
@@ -270,7 +271,7 @@ fn key(form: KeyForm) -> Said {
 }
 
 fn state(entry: &ViewEntry, now_ms: i64) -> Said {
-    let (from, until) = (super::day(entry.activation.starts_ms), super::day(entry.activation.ends_ms - 1));
+    let (from, until) = (Day::of(entry.activation.starts_ms), Day::of(entry.activation.ends_ms - 1));
     match entry.ended {
         Some((_, reason)) => super::ended(reason),
         None if now_ms < entry.activation.starts_ms => {

@@ -39,11 +39,6 @@ fn said(en: impl Into<String>, vi: impl Into<String>) -> Said {
     Said { en: en.into(), vi: vi.into() }
 }
 
-/// The calendar day of a moment in Việt Nam.
-fn day(ms: i64) -> String {
-    crate::plan::day(ms)
-}
-
 /// Why something has ended, in words.
 #[must_use]
 pub fn ended(reason: EndReason) -> Said {

@@ -25,8 +25,6 @@ mod laws;
 mod tests;
 mod words;
 
-pub(crate) use words::day;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 

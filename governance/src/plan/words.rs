@@ -4,18 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use kenh_domain::contract::Contract;
-use kenh_domain::date;
 use kenh_domain::grant::{Grant, GrantedField, KeyForm, Mask};
-
-/// The calendar day of a moment in Việt Nam.
-pub fn day(ms: i64) -> String {
-    let days = (ms + 7 * 3_600_000).div_euclid(86_400_000);
-    i32::try_from(days).map_or_else(|_| "-".into(), date::text)
-}
+use kenh_domain::law::Day;
 
 /// The last day of what ends at a moment, exclusive.
 pub fn last_day(ends_ms: i64) -> String {
-    day(ends_ms - 1)
+    Day::of(ends_ms - 1).to_string()
 }
 
 /// `no legs` → `1 leg` → `2 legs`.

@@ -8,10 +8,11 @@
 
 use std::fmt::Write as _;
 
+use kenh_domain::law::Day;
 use kenh_domain::rule::Lang;
 use sha2::{Digest, Sha256};
 
-use super::{Held, Review, SeenField, Severity, Whom, words};
+use super::{Held, Review, SeenField, Severity, Whom};
 
 /// One page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,8 +124,8 @@ fn blocks(review: &Review, lang: Lang) -> Vec<Block> {
         )));
     }
     out.push(Block::Text(say(
-        &format!("Made on {}.", words::day(review.at_ms)),
-        &format!("Lập ngày {}.", words::day(review.at_ms)),
+        &format!("Made on {}.", Day::of(review.at_ms)),
+        &format!("Lập ngày {}.", Day::of(review.at_ms)),
     )));
     out.push(Block::Text(match review.worst() {
         Some(Severity::Blocks) => say(
@@ -326,6 +327,13 @@ fn markdown(blocks: &[Block]) -> String {
     out
 }
 
+/// What would move a text off its line, or show it in another order than it is signed in (the controls of bidirectional
+/// text: Unicode Standard Annex 9).
+fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Nothing in a text is markup, and it stays on its line.
 fn in_markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -338,7 +346,7 @@ fn in_markdown(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c if c.is_control() => out.push(' '),
+            c if misleads(c) => out.push(' '),
             c => out.push(c),
         }
     }
@@ -388,7 +396,7 @@ fn in_html(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push(' '),
+            c if misleads(c) => out.push(' '),
             c => out.push(c),
         }
     }

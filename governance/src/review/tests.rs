@@ -307,13 +307,18 @@ fn a_made_up_record_passes_the_rules_of_its_own_contract() {
 fn nothing_in_a_text_is_markup_and_a_changed_letter_changes_the_digest() {
     let set = shipped();
     let mut proposed = proposal(&set);
-    proposed.description = "x\n# y <script>alert(1)</script> [a](javascript:b) | c".into();
+    proposed.description = "x\n# y <script>alert(1)</script> [a](javascript:b) | c\u{202e}d\u{2066}e".into();
     let review = examine(&set, &proposed, &[], NOW_MS);
     let made = pages(&review);
     for page in &made.pages {
         assert!(!page.text.contains("<script"), "{}", page.name);
         assert!(!page.text.contains("\n# y"), "{}", page.name);
-        assert!(page.name.ends_with(".html") || page.text.contains("\\[a\\](javascript:b) \\| c"), "{}", page.name);
+        assert!(
+            !page.text.contains(['\u{202e}', '\u{2066}']),
+            "{}: letters stand in another order than signed",
+            page.name
+        );
+        assert!(page.name.ends_with(".html") || page.text.contains("\\[a\\](javascript:b) \\| c d e"), "{}", page.name);
         assert!(page::is_part(&made.signed, &page.text, page.name.ends_with(".html")), "{}", page.name);
         let changed = page.text.replacen('e', "é", 1);
         assert!(!page::is_part(&made.signed, &changed, page.name.ends_with(".html")), "{}", page.name);

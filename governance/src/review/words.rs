@@ -159,9 +159,3 @@ pub fn incompatible(rule: &str) -> &'static str {
         _ => "không tương thích theo quy tắc Avro",
     }
 }
-
-/// A calendar day in Việt Nam.
-pub fn day(ms: i64) -> String {
-    let days = (ms + 7 * 3_600_000).div_euclid(86_400_000);
-    i32::try_from(days).map_or_else(|_| "-".into(), kenh_domain::date::text)
-}

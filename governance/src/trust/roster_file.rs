@@ -20,6 +20,8 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use kenh_domain::date::DAY_MS;
+use kenh_domain::law::Day;
 use kenh_domain::trust::{Member, PersonKey, Role, Roster, Tenure};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -28,10 +30,6 @@ use serde::de::value::{Error as DeError, StrDeserializer};
 use crate::declared::Problem;
 use crate::declared::yaml::{Document, Fields, Kind, Node};
 
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
-/// How far Asia/Ho_Chi_Minh is ahead of UTC, in milliseconds.
-const ZONE_MS: i64 = 7 * 3_600_000;
 /// Every role, for a hint.
 const ROLES: &str = "owner, data-protection-officer, recipient, registrar, legal, auditor";
 
@@ -153,7 +151,7 @@ fn moment(doc: &mut Document<'_>, node: &Node, what: &str) -> Option<i64> {
 }
 
 fn start_of(text: &str) -> Option<i64> {
-    Some(i64::from(kenh_domain::date::parse(text)?) * DAY_MS - ZONE_MS)
+    text.parse().ok().map(Day::starts_ms)
 }
 
 #[cfg(test)]

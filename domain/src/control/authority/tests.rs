@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::*;
 use crate::contract::{Effective, SchemaVersion, Terms, VersionSource};
+use crate::envelope;
 use crate::grant::{GrantedField, KeyForm};
 use crate::topic::Edition;
 use crate::trust::signature::{SignatureBytes, signed_text};
@@ -137,10 +138,17 @@ impl Bus {
         })
     }
 
+    /// The schema of [`contract`], and of its envelope, which nobody signs.
+    fn register(&mut self) {
+        let schema = contract().schemas[0].schema.clone();
+        self.append(&schema_event(1, &schema), &[]).unwrap();
+        self.append(&schema_event(2, &envelope::schema(&schema).unwrap()), &[]).unwrap();
+    }
+
     /// The contract, approved and in force.
     fn with_contract() -> Self {
         let mut bus = Self::new();
-        bus.append(&schema_event(1, &contract().schemas[0].schema), &[]).unwrap();
+        bus.register();
         bus.propose("c1", Document::of_contract(&contract()), "soan");
         bus.vote("c1", "chu", Verdict::Approve).unwrap();
         bus.vote("c1", "bao", Verdict::Approve).unwrap();
@@ -362,6 +370,21 @@ fn a_refusal_stops_a_proposal_and_a_vote_is_on_one_document() {
 }
 
 #[test]
+fn votes_count_while_their_persons_have_the_role() {
+    // Whose role is over when it comes into force: an owner's approval, a recipient's taking-up.
+    for (person, role) in [(0, Role::Owner), (2, Role::Recipient)] {
+        let mut bus = Bus::with_contract();
+        bus.approve_grant("g1", &grant("g"));
+        let mut next = roster(2);
+        // The owner's other colleague has both roles, and has not voted.
+        next.persons[person].roles = vec![Tenure { role, from_ms: 0, until_ms: Some(bus.at_ms), deputy_for: None }];
+        bus.append(&ControlEvent::Roster(Box::new(next)), &["root"]).unwrap();
+        let event = bus.activation(&grant("g"), 1);
+        assert!(matches!(refusal(bus.append(&event, &[])), TrustError::NotApproved { .. }), "{role}");
+    }
+}
+
+#[test]
 fn an_old_contract_does_not_come_back() {
     let mut bus = Bus::with_contract();
     let stricter = Contract { version: "1.1.0".into(), max_version_step: Some(1), ..contract() };
@@ -479,14 +502,16 @@ fn a_date_that_nobody_signs_neither_stops_the_bus_nor_brings_a_signature_back() 
 #[test]
 fn a_contract_rests_on_the_schema_texts_that_were_approved() {
     let mut bus = Bus::new();
-    bus.append(&schema_event(1, &contract().schemas[0].schema), &[]).unwrap();
-    bus.append(&schema_event(7, "\"string\""), &[]).unwrap();
+    bus.register();
+    let foreign = json!({"type": "record", "name": "R", "fields": [{"name": "Khac", "type": "string"}]}).to_string();
+    bus.append(&schema_event(7, &foreign), &[]).unwrap();
+    bus.append(&schema_event(8, &envelope::schema(&foreign).unwrap()), &[]).unwrap();
     bus.propose("c1", Document::of_contract(&contract()), "soan");
     bus.vote("c1", "chu", Verdict::Approve).unwrap();
     bus.vote("c1", "bao", Verdict::Approve).unwrap();
-    for id in [7, 9] {
+    for (id, envelope_id) in [(7, 2), (9, 2), (1, 8), (1, 9), (1, 1), (7, 8)] {
         let mut other = contract();
-        other.schemas[0].id = SchemaId(id);
+        (other.schemas[0].id, other.schemas[0].envelope_id) = (SchemaId(id), SchemaId(envelope_id));
         let refused = refusal(bus.append(&ControlEvent::Contract(Box::new(other)), &[]));
         assert!(matches!(refused, TrustError::Unfit(_)), "{refused}");
     }
