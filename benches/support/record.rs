@@ -5,13 +5,9 @@ use std::sync::{Arc, Mutex};
 use kenh_consumers::store::{
     Batch as Rows, Counters, Generation, GenerationInfo, Progress, Snapshot, StoreError, ViewStore,
 };
-use kenh_domain::log::{
-    Access, AdminError, Batch, Bounds, Claim, ClaimError, CommitError, Committed, Incarnation, Log, Position,
-    ReadError, Reader, TopicPartition, TopicSpec, Writer,
-};
+use kenh_domain::log::{Batch, Claim, ClaimError, CommitError, Committed, Log, Position, TopicPartition};
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::notice::ViewCard;
-use kenh_domain::topic::Topic;
 
 /// A log that remembers every batch committed through it.
 pub struct RecordingLog {
@@ -51,40 +47,12 @@ impl Claim for RecordingClaim {
 }
 
 impl Log for RecordingLog {
-    fn incarnation(&self) -> Incarnation {
-        self.inner.incarnation()
-    }
-    fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
-        self.inner.create_topic(spec)
-    }
-    fn delete_topic(&self, topic: &Topic) -> Result<(), AdminError> {
-        self.inner.delete_topic(topic)
-    }
-    fn topics(&self) -> Result<Vec<TopicSpec>, AdminError> {
-        self.inner.topics()
-    }
-    fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
-        self.inner.set_access(topic, access)
-    }
-    fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError> {
-        self.inner.access(topic)
-    }
     fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {
         let inner = self.inner.claim(principal, group)?;
         Ok(Box::new(RecordingClaim { inner, batches: self.batches.clone() }))
     }
-    fn writer(&self, principal: &Principal) -> Box<dyn Writer> {
-        self.inner.writer(principal)
-    }
-    fn reader(&self, principal: &Principal, from: &[(TopicPartition, Position)]) -> Result<Box<dyn Reader>, ReadError> {
-        self.inner.reader(principal, from)
-    }
-    fn bounds(&self, principal: &Principal, of: &TopicPartition) -> Result<Bounds, ReadError> {
-        self.inner.bounds(principal, of)
-    }
-    fn maintain(&self, now_ms: i64) -> Result<(), AdminError> {
-        self.inner.maintain(now_ms)
-    }
+
+    kenh_testkit::hand_on!(inner: incarnation, create_topic, delete_topic, topics, set_access, access, writer, reader, bounds, shows_uncommitted, maintain);
 }
 
 /// Told of each batch once it is durable and visible.

@@ -7,6 +7,8 @@
 //! | [`mod@conformance`] | one test per promise of [`kenh_domain::log`], for any log |
 //! | [`kafka`] | a real Apache Kafka of the test's own, to be killed and started again |
 //! | [`builders`] | an agency, a contract, a grant, a control record, a topic |
+//! | [`hand_on!`] | the methods of a log that a double before it does not change |
+//! | [`outside`] | waiting for a state, a program without our environment |
 //! | [`postgres`] | a real PostgreSQL, gone with the test |
 //!
 //! Nothing here waits for a time: a test waits for a state and gives up, with a panic, after [`PATIENCE`].
@@ -17,8 +19,10 @@
 pub mod builders;
 pub mod conformance;
 pub mod faults;
+mod hand_on;
 pub mod kafka;
 pub mod memory;
+pub mod outside;
 pub mod postgres;
 
 pub use conformance::Subject;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kenh_domain::log::{
-    Access, AdminError, Batch, Bounds, Claim, ClaimError, CommitError, Committed, Incarnation, Log, NewRecord,
-    Position, ReadError, Reader, TopicPartition, TopicSpec, Writer,
+    Batch, Bounds, Claim, ClaimError, CommitError, Committed, Log, NewRecord, Position, ReadError, Reader,
+    TopicPartition,
 };
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::topic::Topic;
@@ -269,40 +269,8 @@ impl LeakyLog {
 }
 
 impl Log for LeakyLog {
-    fn incarnation(&self) -> Incarnation {
-        self.inner.incarnation()
-    }
-
-    fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
-        self.inner.create_topic(spec)
-    }
-
-    fn delete_topic(&self, topic: &Topic) -> Result<(), AdminError> {
-        self.inner.delete_topic(topic)
-    }
-
-    fn shows_uncommitted(&self) -> bool {
-        self.inner.shows_uncommitted()
-    }
-
-    fn topics(&self) -> Result<Vec<TopicSpec>, AdminError> {
-        self.inner.topics()
-    }
-
-    fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
-        self.inner.set_access(topic, access)
-    }
-
-    fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError> {
-        self.inner.access(topic)
-    }
-
     fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {
         Ok(Box::new(LeakyClaim(self.inner.claim(principal, group)?, self.leak)))
-    }
-
-    fn writer(&self, principal: &Principal) -> Box<dyn Writer> {
-        self.inner.writer(principal)
     }
 
     fn reader(&self, who: &Principal, from: &[(TopicPartition, Position)]) -> Result<Box<dyn Reader>, ReadError> {
@@ -313,7 +281,5 @@ impl Log for LeakyLog {
         self.inner.bounds(&self.reads_as(who), of)
     }
 
-    fn maintain(&self, now_ms: i64) -> Result<(), AdminError> {
-        self.inner.maintain(now_ms)
-    }
+    kenh_testkit::hand_on!(inner: incarnation, create_topic, delete_topic, topics, set_access, access, writer, shows_uncommitted, maintain);
 }

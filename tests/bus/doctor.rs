@@ -24,9 +24,7 @@ impl Operator {
 
     fn kenh(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kenh"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KENH_")) {
-            command.env_remove(name);
-        }
+        kenh_testkit::outside::without_our_environment(&mut command);
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).env("KENH_DATA", self.data.path().join("node"));
         command.env("KENH_KAFKA", &self.bootstrap).env("KENH_KAFKA_REPLICATION", "1").env("KENH_LISTEN", "127.0.0.1:0");
         command.args(args).output().unwrap()

@@ -9,8 +9,8 @@ use kenh_consumers::store::{
     Batch as Rows, Counters, Generation, GenerationInfo, Progress, Snapshot, StoreError, ViewStore,
 };
 use kenh_domain::log::{
-    Access, AdminError, Batch, Bounds, Claim, ClaimError, CommitError, Committed, Incarnation, Log, NewRecord,
-    Position, ReadError, Reader, TopicPartition, TopicSpec, WriteError, Writer,
+    Access, AdminError, Batch, Claim, ClaimError, CommitError, Committed, Log, NewRecord, Position, TopicPartition,
+    TopicSpec, WriteError, Writer,
 };
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::notice::ViewCard;
@@ -71,10 +71,6 @@ impl Writer for FusedWriter {
 }
 
 impl Log for FusedLog {
-    fn incarnation(&self) -> Incarnation {
-        self.inner.incarnation()
-    }
-
     fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
         self.fuse.around(|| self.inner.create_topic(spec))
     }
@@ -83,20 +79,8 @@ impl Log for FusedLog {
         self.fuse.around(|| self.inner.delete_topic(topic))
     }
 
-    fn shows_uncommitted(&self) -> bool {
-        self.inner.shows_uncommitted()
-    }
-
-    fn topics(&self) -> Result<Vec<TopicSpec>, AdminError> {
-        self.inner.topics()
-    }
-
     fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
         self.fuse.around(|| self.inner.set_access(topic, access))
-    }
-
-    fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError> {
-        self.inner.access(topic)
     }
 
     fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {
@@ -108,17 +92,11 @@ impl Log for FusedLog {
         Box::new(FusedWriter(self.inner.writer(principal), self.fuse.clone()))
     }
 
-    fn reader(&self, principal: &Principal, from: &[(TopicPartition, Position)]) -> Result<Box<dyn Reader>, ReadError> {
-        self.inner.reader(principal, from)
-    }
-
-    fn bounds(&self, principal: &Principal, of: &TopicPartition) -> Result<Bounds, ReadError> {
-        self.inner.bounds(principal, of)
-    }
-
     fn maintain(&self, now_ms: i64) -> Result<(), AdminError> {
         self.fuse.around(|| self.inner.maintain(now_ms))
     }
+
+    kenh_testkit::hand_on!(inner: incarnation, topics, access, reader, bounds, shows_uncommitted);
 }
 
 /// A store with a fuse.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use kenh_testkit::outside::without_our_environment;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -24,15 +25,8 @@ pub fn repository() -> &'static Path {
 ///
 /// # Panics
 /// When it is not there after [`PATIENCE`].
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    kenh_testkit::outside::until(what, PATIENCE, look)
 }
 
 /// What a command said and how it ended.
@@ -133,11 +127,7 @@ impl Place {
     pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kenh"));
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("KENH_") {
-                command.env_remove(name);
-            }
-        }
+        without_our_environment(&mut command);
         command.env("KENH_DATA", self.path("data")).env("KENH_LISTEN", "127.0.0.1:0");
         command
     }

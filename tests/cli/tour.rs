@@ -8,9 +8,7 @@ fn the_tour_of_governance_goes_to_its_end() {
     let place = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/tour");
     let mut tour = Command::new(script);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KENH_")) {
-        tour.env_remove(name);
-    }
+    kenh_testkit::outside::without_our_environment(&mut tour);
     tour.arg("governance").env("KENH", env!("CARGO_BIN_EXE_kenh")).env("TOUR", place.path().join("tour"));
     let output = tour.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

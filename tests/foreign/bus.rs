@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kenh_testkit::kafka::Cluster;
+use kenh_testkit::outside::without_our_environment;
 use serde_json::{Value, json};
 
 /// How long anything may take that is waited for.
@@ -27,15 +28,8 @@ pub fn repository() -> &'static Path {
 ///
 /// # Panics
 /// When it is not there after [`PATIENCE`].
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    kenh_testkit::outside::until(what, PATIENCE, look)
 }
 
 /// What a command that ended well wrote to its standard output.
@@ -59,11 +53,7 @@ fn command(data: &Path, kafka: Option<&str>) -> Command {
 
 fn settle(command: &mut Command, data: &Path, kafka: Option<&str>) {
     command.current_dir(repository()).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("KENH_") {
-            command.env_remove(name);
-        }
-    }
+    without_our_environment(command);
     command.env("KENH_DATA", data).env("KENH_LISTEN", "127.0.0.1:0");
     if let Some(bootstrap) = kafka {
         command.env("KENH_KAFKA", bootstrap).env("KENH_KAFKA_REPLICATION", "1");

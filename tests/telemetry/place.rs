@@ -5,8 +5,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use kenh_testkit::outside::without_our_environment;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -31,15 +32,8 @@ pub fn set_up() {
 }
 
 /// Looks at a state until it is there.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    kenh_testkit::outside::until(what, PATIENCE, look)
 }
 
 /// A child that does not outlive its test.
@@ -78,11 +72,7 @@ impl Place {
     pub fn kenh(&self, otlp: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kenh"));
         command.current_dir(self.dir.path()).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os() {
-            if ["KENH_", "OTEL_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
-                command.env_remove(name);
-            }
-        }
+        without_our_environment(&mut command);
         command.env("KENH_DATA", self.path("data")).env("KENH_LISTEN", "127.0.0.1:0");
         if let Some(otlp) = otlp {
             command.env("KENH_OTLP", otlp);

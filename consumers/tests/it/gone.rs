@@ -4,11 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use kenh_consumers::subscriber::{Config, CopyState, RETRY_MS, Subscriber};
-use kenh_domain::log::{
-    Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, Position, ReadError, Reader, TopicPartition,
-    TopicSpec, Writer,
-};
-use kenh_domain::names::{Group, Principal};
+use kenh_domain::log::{Bounds, Log, Position, ReadError, Reader, TopicPartition};
+use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 use kenh_testkit::MemoryLog;
 
@@ -35,36 +32,7 @@ impl Log for Receding {
         }
     }
 
-    fn incarnation(&self) -> Incarnation {
-        self.log.incarnation()
-    }
-    fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
-        self.log.create_topic(spec)
-    }
-    fn delete_topic(&self, topic: &Topic) -> Result<(), AdminError> {
-        self.log.delete_topic(topic)
-    }
-    fn topics(&self) -> Result<Vec<TopicSpec>, AdminError> {
-        self.log.topics()
-    }
-    fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
-        self.log.set_access(topic, access)
-    }
-    fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError> {
-        self.log.access(topic)
-    }
-    fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {
-        self.log.claim(principal, group)
-    }
-    fn writer(&self, principal: &Principal) -> Box<dyn Writer> {
-        self.log.writer(principal)
-    }
-    fn bounds(&self, principal: &Principal, of: &TopicPartition) -> Result<Bounds, ReadError> {
-        self.log.bounds(principal, of)
-    }
-    fn maintain(&self, now_ms: i64) -> Result<(), AdminError> {
-        self.log.maintain(now_ms)
-    }
+    kenh_testkit::hand_on!(log: incarnation, create_topic, delete_topic, topics, set_access, access, claim, writer, bounds, shows_uncommitted, maintain);
 }
 
 #[test]

@@ -15,93 +15,99 @@ use crate::support::{Bus, card, row, rows, rows_of, settle, shown};
 
 const STORE: &str = "KENH_TEST_KILLED_STORE";
 const DIR: &str = "KENH_TEST_KILLED_DIR";
-/// With [`PADDING`] each, enough for a batch to be larger than what a store gathers before it writes to its file: so that
-/// a kill can hit the middle of one.
-const KEYS: u64 = 3_000;
-const PADDING: usize = 400;
+/// Enough for a batch to be larger than what a store gathers before it writes to its file: so that a kill can hit the
+/// middle of one.
+const LOAD: Load = Load { keys: 3_000, padding: 400 };
 /// Batches after which a new generation takes over.
 const SWAP_EVERY: u64 = 5;
 const ROUNDS: u64 = 12;
 
-/// Batch `n` writes `n` to most keys and deletes the others, which differ from batch to batch.
-fn batch(n: u64) -> Batch {
-    let mut batch = Batch::default();
-    let padding = "7".repeat(PADDING);
-    for key in 0..KEYS {
-        let name = format!("k{key}");
-        let value = (!(key + n).is_multiple_of(3)).then(|| row(&name, Some(&padding), n.try_into().unwrap()));
-        batch.push(name.into(), value);
+/// What is applied over and over.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// Keys of a batch.
+    pub keys: u64,
+    /// Bytes that each row has beside its key.
+    pub padding: usize,
+}
+
+impl Load {
+    /// Batch `n` writes `n` to most keys and deletes the others, which differ from batch to batch.
+    pub fn batch(self, n: u64) -> Batch {
+        let mut batch = Batch::default();
+        let padding = "7".repeat(self.padding);
+        for key in 0..self.keys {
+            let name = format!("k{key}");
+            let value = (!(key + n).is_multiple_of(3)).then(|| row(&name, Some(&padding), n.try_into().unwrap()));
+            batch.push(name.into(), value);
+        }
+        batch
     }
-    batch
+
+    /// What a generation holds that began at `base` and has applied up to `n`.
+    fn expected(self, base: u64, n: u64) -> (Counters, Vec<(Bytes, Bytes)>) {
+        let mut counters = Counters::default();
+        let mut rows: BTreeMap<Bytes, Bytes> = BTreeMap::new();
+        for n in base..=n {
+            let batch = self.batch(n);
+            let before: Vec<_> = batch.keys().map(|key| rows.get(key).map(Bytes::len)).collect();
+            counters = batch.count(counters, before);
+            for (key, value) in batch.changes() {
+                match value {
+                    Some(value) => rows.insert(key.clone(), value.clone()),
+                    None => rows.remove(key),
+                };
+            }
+        }
+        (counters, rows.into_iter().collect())
+    }
+
+    /// Looks at what is left: what is shown with its last batch and its first one, and the last batch that is there.
+    pub fn check(self, store: &dyn ViewStore) -> (Option<(Generation, u64, u64)>, u64) {
+        let (mut shown, mut last) = (None, 0);
+        for info in store.generations().unwrap() {
+            let snapshot = store.snapshot(info.generation).unwrap();
+            let (n, base) = (info.progress.positions[0].0, info.progress.positions[1].0);
+            // Begun, nothing applied yet: the positions are those before the base.
+            let (counters, rows) = if n < base { (Counters::default(), Vec::new()) } else { self.expected(base, n) };
+            assert!(n >= base || !info.published, "an empty generation is shown");
+            assert_eq!(info.counters, counters, "batch {n}");
+            assert!(rows_of(&*snapshot) == rows, "the rows are not those of batch {n}");
+            let mut indexed = 0;
+            let mut count = |_: &[u8], _: &[u8]| {
+                indexed += 1;
+                std::ops::ControlFlow::Continue(())
+            };
+            snapshot.find("So", &Atom::Int(n.try_into().unwrap()), None, &mut count).unwrap();
+            assert_eq!(indexed, counters.rows, "batch {n}");
+            if info.published {
+                assert!(shown.replace((info.generation, n, base)).is_none(), "two generations are shown");
+            }
+            last = last.max(n);
+        }
+        (shown, last)
+    }
 }
 
 /// Positions: the last batch, and the first one of the generation.
-fn progress(n: u64, base: u64) -> Progress {
+pub fn progress(n: u64, base: u64) -> Progress {
     Progress { positions: vec![Position(n), Position(base)], reached: vec![None, None], seen_ms: 0 }
 }
 
-/// What a generation holds that began at `base` and has applied up to `n`.
-fn expected(base: u64, n: u64) -> (Counters, Vec<(Bytes, Bytes)>) {
-    let mut counters = Counters::default();
-    let mut rows: BTreeMap<Bytes, Bytes> = BTreeMap::new();
-    for n in base..=n {
-        let batch = batch(n);
-        let before: Vec<_> = batch.keys().map(|key| rows.get(key).map(Bytes::len)).collect();
-        counters = batch.count(counters, before);
-        for (key, value) in batch.changes() {
-            match value {
-                Some(value) => rows.insert(key.clone(), value.clone()),
-                None => rows.remove(key),
-            };
-        }
-    }
-    (counters, rows.into_iter().collect())
-}
-
-/// Looks at what is left and gives the last batch that is there.
-fn check(store: &dyn ViewStore) -> (Option<Generation>, u64) {
-    let generations = store.generations().unwrap();
-    assert!(generations.len() <= 2, "a discarded generation is still there");
-    let mut shown = None;
-    let mut last = 0;
-    for info in generations {
-        let snapshot = store.snapshot(info.generation).unwrap();
-        let (n, base) = (info.progress.positions[0].0, info.progress.positions[1].0);
-        if n < base {
-            // Begun, nothing applied yet.
-            assert!(!info.published);
-            assert_eq!((info.counters, rows_of(&*snapshot)), (Counters::default(), Vec::new()));
-            continue;
-        }
-        let (counters, rows) = expected(base, n);
-        assert_eq!(info.counters, counters, "batch {n}");
-        assert_eq!(rows_of(&*snapshot), rows, "batch {n}");
-        let mut indexed = 0;
-        let mut count = |_: &[u8], _: &[u8]| {
-            indexed += 1;
-            std::ops::ControlFlow::Continue(())
-        };
-        snapshot.find("So", &Atom::Int(n.try_into().unwrap()), None, &mut count).unwrap();
-        assert_eq!(indexed, counters.rows, "batch {n}");
-        if info.published {
-            shown = Some(info.generation);
-        }
-        last = last.max(n);
-    }
-    (shown, last)
+/// The same, where what was discarded is gone at once.
+fn check(store: &dyn ViewStore) -> (Option<(Generation, u64, u64)>, u64) {
+    assert!(store.generations().unwrap().len() <= 2, "a discarded generation is still there");
+    LOAD.check(store)
 }
 
 /// Goes on from what is there until it is killed; says each batch when it has been applied.
 fn work(store: &dyn ViewStore) {
     let (shown, last) = check(store);
-    let leftovers = store.generations().unwrap().into_iter().filter(|info| Some(info.generation) != shown);
+    let mut current = shown.map(|(generation, ..)| generation);
+    let leftovers = store.generations().unwrap().into_iter().filter(|info| Some(info.generation) != current);
     leftovers.for_each(|info| store.discard(info.generation).unwrap());
-    let mut current = shown;
-    let mut base = last + 1;
-    if let Some(shown) = shown {
-        base = store.snapshot(shown).unwrap().info().progress.positions[1].0;
-    }
-    let resumed = shown.map_or(last, |shown| store.snapshot(shown).unwrap().info().progress.positions[0].0);
+    let mut base = shown.map_or(last + 1, |(.., base)| base);
+    let resumed = shown.map_or(last, |(_, n, _)| n);
     let mut out = std::io::stdout();
     for n in resumed + 1.. {
         let generation = match current {
@@ -111,7 +117,7 @@ fn work(store: &dyn ViewStore) {
                 store.begin(&card(1, 2), &["So".to_owned()], &progress(n - 1, n)).unwrap()
             }
         };
-        store.apply(generation, &batch(n), &progress(n, base)).unwrap();
+        store.apply(generation, &LOAD.batch(n), &progress(n, base)).unwrap();
         if current != Some(generation) {
             store.publish(generation).unwrap();
             current = Some(generation);

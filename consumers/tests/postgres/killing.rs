@@ -1,92 +1,28 @@
 //! kill -9 of a process that applies and swaps as fast as it can, and of the server under it.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use kenh_consumers::store::postgres::PostgresStore;
-use kenh_consumers::store::{Batch, Counters, Generation, Progress, StoreError, ViewStore};
-use kenh_domain::filter::Atom;
-use kenh_domain::log::Position;
+use kenh_consumers::store::{StoreError, ViewStore};
 use kenh_testkit::PATIENCE;
 use kenh_testkit::postgres::Cluster;
 
+use crate::kill::{Load, progress};
 use crate::server;
-use crate::support::{card, row, rows_of};
+use crate::support::card;
 
 const URL: &str = "KENH_TEST_KILLED_URL";
 const PASSWORD: &str = "KENH_TEST_KILLED_PASSWORD";
 const SCHEMA: &str = "KENH_TEST_KILLED_SCHEMA";
-const KEYS: u64 = 1_500;
-const PADDING: usize = 200;
+const LOAD: Load = Load { keys: 1_500, padding: 200 };
 /// Batches after which a new generation takes over.
 const SWAP_EVERY: u64 = 5;
 const ROUNDS: u64 = 12;
 const SEEDS: u64 = 10;
-
-/// Batch `n` writes `n` to most keys and deletes the others, which differ from batch to batch.
-fn batch(n: u64) -> Batch {
-    let mut batch = Batch::default();
-    let padding = "7".repeat(PADDING);
-    for key in 0..KEYS {
-        let name = format!("k{key}");
-        let value = (!(key + n).is_multiple_of(3)).then(|| row(&name, Some(&padding), n.try_into().unwrap()));
-        batch.push(name.into(), value);
-    }
-    batch
-}
-
-/// Positions: the last batch, and the first one of the generation.
-fn progress(n: u64, base: u64) -> Progress {
-    Progress { positions: vec![Position(n), Position(base)], reached: vec![None, None], seen_ms: 0 }
-}
-
-/// What a generation holds that began at `base` and has applied up to `n`.
-fn expected(base: u64, n: u64) -> (Counters, Vec<(Bytes, Bytes)>) {
-    let mut counters = Counters::default();
-    let mut rows: BTreeMap<Bytes, Bytes> = BTreeMap::new();
-    for n in base..=n {
-        let batch = batch(n);
-        let before: Vec<_> = batch.keys().map(|key| rows.get(key).map(Bytes::len)).collect();
-        counters = batch.count(counters, before);
-        for (key, value) in batch.changes() {
-            match value {
-                Some(value) => rows.insert(key.clone(), value.clone()),
-                None => rows.remove(key),
-            };
-        }
-    }
-    (counters, rows.into_iter().collect())
-}
-
-/// Looks at what is left and gives what is shown with its positions, and the last batch that is there.
-fn check(store: &dyn ViewStore) -> (Option<(Generation, u64, u64)>, u64) {
-    let (mut shown, mut last) = (None, 0);
-    for info in store.generations().unwrap() {
-        let snapshot = store.snapshot(info.generation).unwrap();
-        let (n, base) = (info.progress.positions[0].0, info.progress.positions[1].0);
-        // Begun, nothing applied yet: the positions are those before the base.
-        let (counters, rows) = if n < base { (Counters::default(), Vec::new()) } else { expected(base, n) };
-        assert_eq!(info.counters, counters, "batch {n}");
-        assert!(rows_of(&*snapshot) == rows, "the rows are not those of batch {n}");
-        let mut indexed = 0;
-        let mut count = |_: &[u8], _: &[u8]| {
-            indexed += 1;
-            std::ops::ControlFlow::Continue(())
-        };
-        snapshot.find("So", &Atom::Int(n.try_into().unwrap()), None, &mut count).unwrap();
-        assert_eq!(indexed, counters.rows, "batch {n}");
-        if info.published {
-            assert!(shown.replace((info.generation, n, base)).is_none(), "two generations are shown");
-        }
-        last = last.max(n);
-    }
-    (shown, last)
-}
 
 /// Applies the batch after what is there; gives its number. Every step may fail, and is then looked at again.
 fn step(store: &dyn ViewStore) -> Result<u64, StoreError> {
@@ -99,11 +35,11 @@ fn step(store: &dyn ViewStore) -> Result<u64, StoreError> {
     let n = at.map_or(1, |(_, n, _)| n + 1);
     match at {
         Some((generation, _, base)) if !n.is_multiple_of(SWAP_EVERY) => {
-            store.apply(generation, &batch(n), &progress(n, base))?;
+            store.apply(generation, &LOAD.batch(n), &progress(n, base))?;
         }
         _ => {
             let generation = store.begin(&card(1, 2), &["So".to_owned()], &progress(n - 1, n))?;
-            store.apply(generation, &batch(n), &progress(n, n))?;
+            store.apply(generation, &LOAD.batch(n), &progress(n, n))?;
             store.publish(generation)?;
         }
     }
@@ -148,7 +84,7 @@ fn kill_9_of_the_writer_leaves_whole_steps_only() {
         drop(lines);
         let said = said.expect("the child applied nothing");
         assert!(said > last || round == 0, "round {round} got no further");
-        let (shown, held) = check(&server::open("killed_writer"));
+        let (shown, held) = LOAD.check(&server::open("killed_writer"));
         assert!(shown.is_some());
         assert!(held >= said, "round {round}: batch {said} was applied, and {held} is the last one there");
         last = held;
@@ -209,6 +145,6 @@ fn kill_9_of_the_server_loses_nothing_that_was_applied() {
         stop.store(true, Ordering::Release);
     });
     assert!(failures.load(Ordering::Relaxed) >= SEEDS, "the writer noticed nothing");
-    let (shown, held) = check(&store);
+    let (shown, held) = LOAD.check(&store);
     assert!(shown.is_some() && held >= applied.load(Ordering::Relaxed) && held > SEEDS * 2);
 }

@@ -2,11 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use kenh_domain::log::{
-    Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, NewRecord, Position, ReadError, Reader,
-    TopicPartition, TopicSpec, WriteError, Writer,
-};
-use kenh_domain::names::{Group, Principal};
+use kenh_domain::log::{Access, AdminError, Log, NewRecord, Position, TopicPartition, TopicSpec, WriteError, Writer};
+use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 use kenh_testkit::MemoryLog;
 
@@ -83,37 +80,18 @@ impl Writer for StepWriter {
 }
 
 impl Log for Steps {
-    fn incarnation(&self) -> Incarnation {
-        self.log.incarnation()
-    }
     fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
         self.admin(format!("make {}", spec.topic), || self.log.create_topic(spec))
     }
     fn delete_topic(&self, topic: &Topic) -> Result<(), AdminError> {
         self.admin(format!("delete {topic}"), || self.log.delete_topic(topic))
     }
-    fn topics(&self) -> Result<Vec<TopicSpec>, AdminError> {
-        self.log.topics()
-    }
     fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
         self.admin(format!("access {topic} {}", access.len()), || self.log.set_access(topic, access))
-    }
-    fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError> {
-        self.log.access(topic)
-    }
-    fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {
-        self.log.claim(principal, group)
     }
     fn writer(&self, principal: &Principal) -> Box<dyn Writer> {
         Box::new(StepWriter { state: self.state.clone(), writer: self.log.writer(principal), to: None })
     }
-    fn reader(&self, principal: &Principal, from: &[(TopicPartition, Position)]) -> Result<Box<dyn Reader>, ReadError> {
-        self.log.reader(principal, from)
-    }
-    fn bounds(&self, principal: &Principal, of: &TopicPartition) -> Result<Bounds, ReadError> {
-        self.log.bounds(principal, of)
-    }
-    fn maintain(&self, now_ms: i64) -> Result<(), AdminError> {
-        self.log.maintain(now_ms)
-    }
+
+    kenh_testkit::hand_on!(log: incarnation, topics, access, claim, reader, bounds, shows_uncommitted, maintain);
 }

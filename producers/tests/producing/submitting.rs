@@ -11,8 +11,7 @@ use kenh_domain::admit::Rules;
 use kenh_domain::envelope::{Event, SubmissionEnd};
 use kenh_domain::limits::{MAX_LISTED_REJECTIONS, RECEIPT_EVERY};
 use kenh_domain::log::{
-    Access, AdminError, Batch, Bounds, Claim, ClaimError, Incarnation, Log, NewRecord, Operation, Position, ReadError,
-    Reader, TopicPartition, TopicSpec, WriteError, Writer,
+    Access, Batch, Claim, Log, NewRecord, Operation, Position, ReadError, Reader, TopicPartition, WriteError, Writer,
 };
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::receipt::{Counts, DeadLetter, FORMAT, Outcome as Fate, Receipt};
@@ -352,39 +351,11 @@ impl Writer for ForgetfulWriter {
 }
 
 impl Log for Forgetful {
-    fn incarnation(&self) -> Incarnation {
-        self.log.incarnation()
-    }
-    fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
-        self.log.create_topic(spec)
-    }
-    fn delete_topic(&self, topic: &Topic) -> Result<(), AdminError> {
-        self.log.delete_topic(topic)
-    }
-    fn topics(&self) -> Result<Vec<TopicSpec>, AdminError> {
-        self.log.topics()
-    }
-    fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
-        self.log.set_access(topic, access)
-    }
-    fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError> {
-        self.log.access(topic)
-    }
-    fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {
-        self.log.claim(principal, group)
-    }
     fn writer(&self, principal: &Principal) -> Box<dyn Writer> {
         Box::new(ForgetfulWriter { writer: self.log.writer(principal), lies: Arc::clone(&self.lies) })
     }
-    fn reader(&self, principal: &Principal, from: &[(TopicPartition, Position)]) -> Result<Box<dyn Reader>, ReadError> {
-        self.log.reader(principal, from)
-    }
-    fn bounds(&self, principal: &Principal, of: &TopicPartition) -> Result<Bounds, ReadError> {
-        self.log.bounds(principal, of)
-    }
-    fn maintain(&self, now_ms: i64) -> Result<(), AdminError> {
-        self.log.maintain(now_ms)
-    }
+
+    kenh_testkit::hand_on!(log: incarnation, create_topic, delete_topic, topics, set_access, access, claim, reader, bounds, shows_uncommitted, maintain);
 }
 
 #[test]

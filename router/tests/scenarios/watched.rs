@@ -4,11 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use kenh_domain::log::{
-    Access, AdminError, Batch, Bounds, Claim, ClaimError, CommitError, Committed, Incarnation, Log, NewRecord,
-    Position, ReadError, Reader, TopicPartition, TopicSpec, Writer,
+    Batch, Claim, ClaimError, CommitError, Committed, Log, NewRecord, Position, ReadError, Reader, TopicPartition,
 };
 use kenh_domain::names::{Group, Principal};
-use kenh_domain::topic::Topic;
 use kenh_testkit::MemoryLog;
 
 #[derive(Default)]
@@ -45,39 +43,14 @@ impl Claim for WatchedClaim {
 }
 
 impl Log for Watched {
-    fn incarnation(&self) -> Incarnation {
-        self.log.incarnation()
-    }
-    fn create_topic(&self, spec: &TopicSpec) -> Result<(), AdminError> {
-        self.log.create_topic(spec)
-    }
-    fn delete_topic(&self, topic: &Topic) -> Result<(), AdminError> {
-        self.log.delete_topic(topic)
-    }
-    fn topics(&self) -> Result<Vec<TopicSpec>, AdminError> {
-        self.log.topics()
-    }
-    fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
-        self.log.set_access(topic, access)
-    }
-    fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError> {
-        self.log.access(topic)
-    }
     fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {
         let claim = self.log.claim(principal, group)?;
         Ok(Box::new(WatchedClaim { claim, asked: self.asked.clone() }))
-    }
-    fn writer(&self, principal: &Principal) -> Box<dyn Writer> {
-        self.log.writer(principal)
     }
     fn reader(&self, principal: &Principal, from: &[(TopicPartition, Position)]) -> Result<Box<dyn Reader>, ReadError> {
         self.asked.lock().unwrap().readers.extend(from.iter().cloned());
         self.log.reader(principal, from)
     }
-    fn bounds(&self, principal: &Principal, of: &TopicPartition) -> Result<Bounds, ReadError> {
-        self.log.bounds(principal, of)
-    }
-    fn maintain(&self, now_ms: i64) -> Result<(), AdminError> {
-        self.log.maintain(now_ms)
-    }
+
+    kenh_testkit::hand_on!(log: incarnation, create_topic, delete_topic, topics, set_access, access, writer, bounds, shows_uncommitted, maintain);
 }
