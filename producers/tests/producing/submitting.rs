@@ -11,7 +11,7 @@ use kenh_domain::admit::Rules;
 use kenh_domain::envelope::{Event, SubmissionEnd};
 use kenh_domain::limits::{MAX_LISTED_REJECTIONS, RECEIPT_EVERY};
 use kenh_domain::log::{
-    Access, Batch, Claim, Log, NewRecord, Operation, Position, ReadError, Reader, TopicPartition, WriteError, Writer,
+    Access, Batch, Log, NewRecord, Operation, Position, ReadError, TopicPartition, WriteError, Writer,
 };
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::receipt::{Counts, DeadLetter, FORMAT, Outcome as Fate, Receipt};
