@@ -238,7 +238,6 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
     let approving: Vec<&Member> = standing
         .said(Verdict::Approve)
         .filter(still)
-        .filter(|person| *person != &standing.proposal.author)
         .filter_map(|person| roster.member(person))
         .filter(|m| &m.agency == agency)
         .collect();

@@ -8,6 +8,7 @@ use super::super::*;
 use crate::contract::{Effective, SchemaVersion, Terms, VersionSource};
 use crate::envelope;
 use crate::grant::{GrantedField, KeyForm};
+use crate::limits::MAX_CARRIED_MS;
 use crate::topic::Edition;
 use crate::trust::signature::{SignatureBytes, signed_text};
 use crate::trust::{Member, PersonKey, Role, Tenure, Verdict};
@@ -367,6 +368,82 @@ fn a_refusal_stops_a_proposal_and_a_vote_is_on_one_document() {
     // After the deadline.
     bus.at_ms += 21 * DAY;
     assert!(matches!(bus.vote("g2", "bao", Verdict::Approve), Err(ControlError::Refused { .. })));
+}
+
+#[test]
+fn an_approval_lapses_when_nobody_releases_it() {
+    let mut bus = Bus::with_contract();
+    bus.approve_grant("g1", &grant("g"));
+    let lapses = bus.set.proposals[&"g1".parse().unwrap()].proposal.deadline_ms + MAX_CARRIED_MS;
+    let mut late = bus.clone();
+    late.at_ms = lapses;
+    let event = late.activation(&grant("g"), 1);
+    let TrustError::NotApproved { missing, .. } = refusal(late.append(&event, &[])) else { panic!() };
+    assert!(missing.contains("90 days"), "{missing}");
+    bus.at_ms = lapses - 1;
+    let event = bus.activation(&grant("g"), 1);
+    bus.append(&event, &[]).unwrap();
+}
+
+#[test]
+fn an_emergency_needs_one_of_the_two_and_no_contract_is_one() {
+    let mut bus = Bus::with_contract();
+    let urgent = Grant { emergency: true, duration: "P3D".into(), ..grant("g") };
+    bus.propose("g1", Document::of_grant(&urgent), "nhan");
+    bus.vote("g1", "nhan", Verdict::TakeUp).unwrap();
+    let activation = |bus: &Bus| {
+        let ControlEvent::Grant(activation) = bus.activation(&urgent, 1) else { panic!() };
+        let ends_ms = activation.starts_ms + 3 * DAY;
+        ControlEvent::Grant(Box::new(Activation { ends_ms, ..*activation }))
+    };
+    let event = activation(&bus);
+    refusal(bus.append(&event, &[]));
+    bus.vote("g1", "bao", Verdict::Approve).unwrap();
+    let event = activation(&bus);
+    bus.append(&event, &[]).unwrap();
+
+    let mut bus = Bus::new();
+    bus.register();
+    bus.propose("c1", Document::of_contract(&contract()), "soan");
+    bus.vote("c1", "bao", Verdict::Approve).unwrap();
+    refusal(bus.append(&ControlEvent::Contract(Box::new(contract())), &[]));
+}
+
+#[test]
+fn laws_are_kept_by_whoever_has_that_role_and_epochs_raised_by_two_who_decide() {
+    let mut bus = Bus::with_contract();
+    let mut next = roster(2);
+    next.persons[6].roles.push(Tenure { role: Role::Legal, from_ms: 0, until_ms: None, deputy_for: None });
+    bus.append(&ControlEvent::Roster(Box::new(next)), &["root"]).unwrap();
+    let law = ControlEvent::Law(Article {
+        id: "luat".parse().unwrap(),
+        citation: "Luật".into(),
+        title_en: "Law".into(),
+        from: "1970-01-01".parse().unwrap(),
+        until: None,
+    });
+    for by in [&[][..], &["ghi"], &["chu", "bao"], &["root"]] {
+        refusal(bus.append(&law, by));
+    }
+    bus.append(&law, &["soan"]).unwrap();
+
+    let epoch = |by: [&str; 2]| ControlEvent::Epoch {
+        dataset: "thu".parse().unwrap(),
+        provider: "A".parse().unwrap(),
+        epoch: 1,
+        by: by.map(Into::into),
+    };
+    // One of the two has not signed; one decides nothing; one decides for another agency; others than those named.
+    for (named, by) in [
+        (["chu", "bao"], &["chu"][..]),
+        (["chu", "soan"], &["chu", "soan"]),
+        (["chu", "bao-b"], &["chu", "bao-b"]),
+        (["chu", "bao"], &["chu", "hai-vai"]),
+        (["chu", "bao"], &[]),
+    ] {
+        refusal(bus.append(&epoch(named), by));
+    }
+    bus.append(&epoch(["chu", "bao"]), &["chu", "bao"]).unwrap();
 }
 
 #[test]
