@@ -224,7 +224,7 @@ fn state(set: &ControlSet, standing: &Standing, now: i64) -> String {
     match needs::gaps(set, standing, now) {
         gaps if gaps.is_empty() => "approved; `kenh apply` releases it".into(),
         _ if standing.proposal.deadline_ms <= now => "its time for votes is over".into(),
-        gaps => format!("lacks {}", gaps.join(", and ")),
+        gaps => format!("lacks {}", needs::words(&gaps)),
     }
 }
 

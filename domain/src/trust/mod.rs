@@ -9,12 +9,14 @@
 //! | [`roster`] | persons with their roles and keys, signed by the root |
 //! | [`signature`] | Ed25519 over the canonical JSON of an event |
 //! | [`proposal`] | what is put to the vote, and the votes |
+//! | [`gap`] | what a proposal lacks |
 //! | [`needs`] | the table: which event needs whose signature |
 //!
 //! What is signed is bound to one bus (the digest of its genesis), may be carried until it expires, and counts once (its
 //! nonce is remembered until then). Records may not be dated before the one before them, so that nobody lengthens a
 //! validity by writing an old date.
 
+pub mod gap;
 pub mod needs;
 pub mod proposal;
 pub mod roster;
@@ -23,6 +25,7 @@ pub mod signature;
 use crate::limits::MAX_SIGNATURES;
 use crate::log::Position;
 use crate::names::Person;
+pub use gap::Gap;
 pub use proposal::{Document, Proposal, ProposalId, Standing, Verdict, Vote};
 pub use roster::{Member, PersonKey, Role, Roster, Tenure};
 pub use signature::{Nonce, PublicKey, Signature};

@@ -24,7 +24,7 @@
 
 use super::proposal::{Document, Standing, Verdict};
 use super::roster::{Member, Role};
-use super::{TrustError, Who};
+use super::{Gap, TrustError, Who};
 use crate::contract::{Contract, SchemaVersion};
 use crate::control::{Activation, ControlEvent, ControlSet};
 use crate::date::DAY_MS;
@@ -204,29 +204,34 @@ pub fn approved(set: &ControlSet, document: &Document, at_ms: i64) -> Result<(),
     for standing in of_it {
         match gaps(set, standing, at_ms) {
             gaps if gaps.is_empty() => return Ok(()),
-            gaps => missing = format!("proposal {} lacks {}", standing.proposal.id, gaps.join(", and ")),
+            gaps => missing = format!("proposal {} lacks {}", standing.proposal.id, words(&gaps)),
         }
     }
     Err(TrustError::NotApproved { what: document.subject().to_string(), missing })
 }
 
-/// What a proposal still lacks, in words; nothing when it is approved.
+/// Gaps as one text, for people.
 #[must_use]
-pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
-    let (Some(roster), document) = (&set.roster, &standing.proposal.document) else {
-        return vec!["a roster".into()];
-    };
-    let Some(agency) = decided_by(set, document) else { return vec![format!("a contract of {}", document.dataset())] };
+pub fn words(gaps: &[Gap]) -> String {
+    gaps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", and ")
+}
+
+/// What a proposal still lacks; nothing when it is approved.
+#[must_use]
+pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<Gap> {
+    let document = &standing.proposal.document;
+    let Some(roster) = &set.roster else { return vec![Gap::Roster] };
+    let Some(agency) = decided_by(set, document) else { return vec![Gap::Contract(document.dataset().clone())] };
     let mut gaps = Vec::new();
     if standing.released.is_some() {
-        gaps.push("a new proposal: this one has been released, and counts once".into());
+        gaps.push(Gap::Released);
     }
     if at_ms >= standing.proposal.deadline_ms.saturating_add(MAX_CARRIED_MS) {
-        gaps.push("a new proposal: this one was to be released within 90 days of its deadline".into());
+        gaps.push(Gap::Lapsed);
     }
-    let refusals: Vec<_> = standing.said(Verdict::Refuse).map(ToString::to_string).collect();
-    if !refusals.is_empty() {
-        gaps.push(format!("what {} asked for when refusing it", refusals.join(" and ")));
+    let refusing: Vec<_> = standing.said(Verdict::Refuse).cloned().collect();
+    if !refusing.is_empty() {
+        gaps.push(Gap::Refused(refusing));
     }
     // A vote with a key that, as is known now, was another's hands by then, is none.
     let still = |person: &&Person| {
@@ -250,17 +255,17 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<String> {
     let one = approving.iter().any(|m| m.has(owner, at_ms) || m.has(officer, at_ms));
     if !(two || emergency && one) {
         let lacks = |role| !approving.iter().any(|m| m.has(role, at_ms));
-        let lacking: Vec<_> = [owner, officer].into_iter().filter(|role| lacks(*role)).map(|r| r.to_string()).collect();
-        gaps.push(match lacking.as_slice() {
-            [] => format!("a second person's approval: {owner} and {officer} of {agency} are two persons"),
-            lacking => format!("the approval of the {} of {agency}, not the author", lacking.join(" and of the ")),
+        let lacking: Vec<_> = [owner, officer].into_iter().filter(|role| lacks(*role)).collect();
+        gaps.push(match lacking.is_empty() {
+            true => Gap::SecondPerson(agency.clone()),
+            false => Gap::Approval(lacking, agency.clone()),
         });
     }
     if let Some((recipient, ..)) = document.view() {
         let takes_up =
             |p: &Person| roster.member(p).is_some_and(|m| &m.agency == recipient && m.has(Role::Recipient, at_ms));
         if !standing.said(Verdict::TakeUp).filter(still).any(takes_up) {
-            gaps.push(format!("that a recipient of {recipient} takes it up"));
+            gaps.push(Gap::TakeUp(recipient.clone()));
         }
     }
     gaps

@@ -16,12 +16,12 @@ use kenh_domain::control::{ControlSet, ViewEntry};
 use kenh_domain::grant::EndReason;
 use kenh_domain::names::{GrantId, ProposalId};
 use kenh_domain::trust::needs::gaps;
-use kenh_domain::trust::{Document, Standing, Verdict};
+use kenh_domain::trust::{Document, Gap, Standing, Verdict};
 use serde::Serialize;
 
 /// How long the evidence of processing is kept after the end that was granted, at least: 5 years (NĐ 356/2025). The
 /// control log and the ledger are kept for ever; the date is for those who must answer for it.
-const EVIDENCE_YEARS_MS: i64 = 5 * 366 * 86_400_000;
+const EVIDENCE_YEARS_MS: i64 = 5 * 366 * kenh_domain::date::DAY_MS;
 
 /// Where a grant stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -230,11 +230,12 @@ fn of_proposals(set: &ControlSet, id: &GrantId, now_ms: i64) -> State {
     }
     let lacks = gaps(set, standing, now_ms);
     // Taking up is the recipient's; what else is lacking is for those who decide.
-    let decided = |lacks: &[String]| lacks.iter().all(|lack| lack.starts_with("that a recipient of "));
+    let decided = |lacks: &[Gap]| lacks.iter().all(|lack| matches!(lack, Gap::TakeUp(_)));
     match lacks {
         lacks if lacks.is_empty() => State::TakenUp { proposal },
         lacks if decided(&lacks) => State::Approved { proposal },
         lacks if now_ms < standing.proposal.deadline_ms => {
+            let lacks = lacks.iter().map(ToString::to_string).collect();
             State::Proposed { proposal, deadline_ms: standing.proposal.deadline_ms, lacks }
         }
         _ => State::Refused { proposal, reasons: Vec::new() },
