@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A cluster. It ends when this is dropped or the process is gone, however it went: its script waits for the end of the
 /// pipe that we hold.
@@ -108,6 +109,16 @@ impl Cluster {
         assert!(done.success(), "scripts/kafka {verb} {args:?} failed");
     }
 
+    /// What the nodes said last: the script deletes it with the rest.
+    fn show_logs(&self) {
+        for node in 1..=3 {
+            let log = self.dir.join(format!("node-{node}/log"));
+            let Ok(text) = std::fs::read_to_string(log) else { continue };
+            let lines: Vec<_> = text.lines().collect();
+            eprintln!("the last that node {node} said:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+
     /// Kills a node with SIGKILL.
     pub fn kill(&self, node: u32) {
         self.script("kill", &[&node.to_string()]);
@@ -121,6 +132,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+        }
         drop(self.child.stdin.take());
         // The script deletes the cluster's data before it ends.
         let _ = self.child.wait();
@@ -128,9 +142,14 @@ impl Drop for Cluster {
 }
 
 /// A port with the next ones free as well, as far as can be known: three nodes take every tenth and the one after it.
+///
+/// Not one of those that the system gives to connections: while a broker is down, a client that tries to reach it could be
+/// given the broker's own port, and be connected to itself.
 fn free_ports() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let seed = u16::try_from(std::process::id() % 600).unwrap_or(0);
     loop {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let first = 10_000 + seed.wrapping_mul(37).wrapping_add(NEXT.fetch_add(40, Ordering::Relaxed)) % 22_000;
         let wanted = (0..3).flat_map(|n| [first.checked_add(10 * n), first.checked_add(10 * n + 1)]);
         if wanted.into_iter().all(|port| port.is_some_and(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())) {
             return first;

@@ -81,6 +81,19 @@ pub struct KafkaClaim {
     consumer: BaseConsumer,
 }
 
+/// Why a group could not be claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimFailed {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The cluster tells positions only when no transaction that is open could still change them.
+    #[error(
+        "the committed positions of group {0} are not told: the cluster is away, or they are held by a transaction that \
+         does not end (docs/kafka.md, which release)"
+    )]
+    Held(Group),
+}
+
 #[derive(Clone, Copy)]
 enum Dead {
     Fenced,
@@ -88,7 +101,7 @@ enum Dead {
 }
 
 impl KafkaClaim {
-    pub fn new(options: &Options, group: &Group, topics: &Arc<Topics>) -> Result<Self, KafkaError> {
+    pub fn new(options: &Options, group: &Group, topics: &Arc<Topics>) -> Result<Self, ClaimFailed> {
         let id = format!("kenh.{group}");
         let consumer: BaseConsumer = settings::consumer(options, "kenh-claim").set("group.id", &id).create()?;
         let delivered = Arc::<Mutex<Delivered>>::default();
@@ -96,7 +109,10 @@ impl KafkaClaim {
         let producer = BaseProducer::from_config_and_context(&settings::claim(options, &id), context)?;
         // The broker raises the epoch of the id, aborts what the former owner left open, and refuses it from here on.
         producer.init_transactions(Duration::from_secs(60))?;
-        let committed = read_committed(&consumer, topics)?;
+        let committed = read_committed(&consumer, topics).map_err(|error| match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::OperationTimedOut) => ClaimFailed::Held(group.clone()),
+            _ => error.into(),
+        })?;
         let metadata =
             consumer.group_metadata().ok_or_else(|| KafkaError::ClientCreation("the group has no metadata".into()))?;
         Ok(Self {
@@ -275,7 +291,7 @@ fn is_fenced(error: &KafkaError) -> bool {
 /// What the group has committed, over every partition there is.
 fn read_committed(consumer: &BaseConsumer, topics: &Topics) -> Result<Committed, KafkaError> {
     let mut asked = TopicPartitionList::new();
-    for (topic, partitions) in topics.all()? {
+    for (topic, partitions) in topics.all_by(consumer.client())? {
         for number in 0..partitions {
             asked.add_partition(&topic.to_string(), i32::try_from(number).unwrap_or(i32::MAX));
         }

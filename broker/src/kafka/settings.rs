@@ -163,6 +163,12 @@ pub fn producer(options: &Options, client: &str) -> ClientConfig {
     own_without_group(config, options)
 }
 
+/// A client that makes and lists topics. It writes nothing, so that it needs no producer id, and no question of it waits
+/// for the answers of five others, as an idempotent producer's would.
+pub fn admin(options: &Options) -> ClientConfig {
+    own_without_group(common(options, "kenh-admin"), options)
+}
+
 /// A client that commits for a group.
 pub fn claim(options: &Options, transactional_id: &str) -> ClientConfig {
     let mut config = common(options, transactional_id);

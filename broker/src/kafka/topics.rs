@@ -7,8 +7,9 @@ use std::time::Instant;
 use futures_executor::block_on;
 use kenh_domain::log::{AdminError, Retention, StorageError, TopicSpec};
 use kenh_domain::topic::Topic;
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{ADMIN_TIMEOUT, Options, QUERY_TIMEOUT, settings};
@@ -71,7 +72,7 @@ fn read_retention(get: impl Fn(&str) -> Option<String>) -> Retention {
 
 impl Topics {
     pub fn connect(options: &Options) -> Result<Self, KafkaError> {
-        let admin = settings::producer(options, "kenh-admin").create()?;
+        let admin = settings::admin(options).create()?;
         Ok(Self { admin, replication: options.replication.max(1), known: RwLock::default() })
     }
 
@@ -79,19 +80,24 @@ impl Topics {
     pub fn partitions(&self, topic: &Topic) -> Option<u32> {
         let known = || self.known.read().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
         known().or_else(|| {
-            self.refresh().ok()?;
+            self.refresh(self.admin.inner()).ok()?;
             known()
         })
     }
 
     /// Every partition of every topic of the bus.
     pub fn all(&self) -> Result<HashMap<Topic, u32>, KafkaError> {
-        self.refresh()?;
+        self.all_by(self.admin.inner())
+    }
+
+    /// The same, asked by another client: one that was made just now has no connection that a broker's loss left behind.
+    pub fn all_by<C: ClientContext>(&self, client: &Client<C>) -> Result<HashMap<Topic, u32>, KafkaError> {
+        self.refresh(client)?;
         Ok(self.known.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    fn refresh(&self) -> Result<(), KafkaError> {
-        let metadata = self.admin.inner().fetch_metadata(None, QUERY_TIMEOUT)?;
+    fn refresh<C: ClientContext>(&self, client: &Client<C>) -> Result<(), KafkaError> {
+        let metadata = client.fetch_metadata(None, QUERY_TIMEOUT)?;
         let found = metadata.topics().iter().filter_map(|topic| {
             let ready = topic.error().is_none() && topic.partitions().iter().all(|p| p.leader() >= 0);
             let name: Topic = topic.name().parse().ok()?;
@@ -106,7 +112,7 @@ impl Topics {
     fn await_metadata(&self, topic: &Topic, there: bool) -> Result<(), AdminError> {
         let begun = Instant::now();
         loop {
-            self.refresh().map_err(failed)?;
+            self.refresh(self.admin.inner()).map_err(failed)?;
             if self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(topic) == there {
                 return Ok(());
             }

@@ -16,7 +16,7 @@ use crate::{at, make, options, record, text};
 
 const SEEDS: u64 = 10;
 /// For as long as the broker may need to be back, and the client to notice.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 fn seeds() -> u64 {
     std::env::var("KENH_SEEDS").map_or(SEEDS, |text| text.parse().unwrap())
