@@ -41,7 +41,8 @@ pub fn run(command: &KeyCommand, output: Output) -> Result<(), Failure> {
                 Some(person) => ControlEvent::Rotation { person: person.clone(), from: old.public, to: new.public },
                 None => ControlEvent::Root { key: new.public },
             };
-            let signing = signed(*bus, &event, &[(&old, from), (&new, to)], passphrase.as_deref(), *days)?;
+            let signing =
+                signed(*bus, &event, &[(&old, from.as_path()), (&new, to.as_path())], passphrase.as_deref(), *days)?;
             signing.write(out)?;
             told(&signing, &event, out, output);
         }
