@@ -14,7 +14,7 @@ use super::written::{
 use super::*;
 use crate::trust::{Gap, needs};
 
-const CASES: u32 = 3_000;
+const CASES: u32 = 2_000;
 const SEED: [u8; 32] = *b"signed control logs, 2026-11-29 ";
 
 fn base_roster() -> model::Roster {
@@ -621,7 +621,7 @@ fn any_signed_log_counts_as_the_documents_say() {
     let seen = RefCell::new(Seen::new());
     let (new, founded, contracted) =
         (Log::new(), Log::founded(&mut Seen::new()), Log::contracted(&mut seen.borrow_mut()));
-    let strategy = (prop_oneof![1 => Just(0), 1 => Just(1), 6 => Just(2)], prop::collection::vec(step(), 1..40));
+    let strategy = (prop_oneof![1 => Just(0), 1 => Just(1), 6 => Just(2)], prop::collection::vec(step(), 1..32));
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &SEED);
     let done = TestRunner::new_with_rng(config, rng).run(&strategy, |(from, steps)| {
