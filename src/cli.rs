@@ -593,9 +593,35 @@ pub enum KeyCommand {
         /// A key file
         key: PathBuf,
     },
+    /// Name the key that may replace the root's, should that be lost: an event signed with both, for `kenh submit`
+    Spare {
+        /// The root's key file
+        #[arg(long, value_name = "FILE")]
+        root: PathBuf,
+        /// The file of the spare key, made with `kenh key new --root`
+        #[arg(long, value_name = "FILE")]
+        spare: PathBuf,
+        /// The file of the spare key so far, where there is one
+        #[arg(long, value_name = "FILE")]
+        before: Option<PathBuf>,
+        /// The bus, as `kenh roster show` prints it
+        #[arg(long)]
+        bus: BusId,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Where the passphrase of all of them is, as file:PATH or env:NAME [default: asked at the terminal]
+        #[arg(long, value_name = "REF")]
+        passphrase: Option<String>,
+        /// Days within which it is handed in
+        #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=90))]
+        days: u8,
+    },
     /// Change one's key (or the root's) for another: an event signed with both, for `kenh submit`
+    ///
+    /// A root that is lost is replaced likewise, from the spare key.
     Rotate {
-        /// The file of the key that ends
+        /// The file of the key that ends; of the spare, which goes on, where the root is lost
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
         /// The file of the one that takes its place

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::grant::Grant;
 use crate::names::{Agency, Dataset};
 use crate::wire::SchemaId;
 
@@ -296,6 +297,25 @@ impl Contract {
     #[must_use]
     pub fn provider(&self, agency: &Agency) -> Option<&Provider> {
         self.providers.iter().find(|p| &p.agency == agency)
+    }
+
+    /// The class of a field: the highest of those given to it, to a record that holds it, or to what it holds.
+    #[must_use]
+    pub fn pii_of(&self, path: &str) -> Pii {
+        let related = |other: &str| {
+            let below =
+                |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            below(other, path) || below(path, other)
+        };
+        self.fields.iter().filter(|(other, _)| related(other)).map(|(_, rules)| rules.pii).max().unwrap_or_default()
+    }
+
+    /// Whether a grant gives personal data: of the fields that it names, or of the record key, of which a pseudonym is
+    /// made.
+    #[must_use]
+    pub fn gives_personal(&self, grant: &Grant) -> bool {
+        let granted = grant.fields.iter().map(|f| &f.path);
+        granted.chain(&self.key).any(|path| self.pii_of(path) != Pii::None)
     }
 
     /// Whether any field is personal data.

@@ -46,6 +46,18 @@ pub struct ControlRecord {
     pub signatures: Vec<Signature>,
 }
 
+impl ControlRecord {
+    /// When what it decides comes into force: the start of an activation, which may lie ahead, else the record's own time.
+    /// What it rests on must stand by then.
+    #[must_use]
+    pub fn comes_into_force_ms(&self) -> i64 {
+        match &self.event {
+            ControlEvent::Grant(activation) => activation.starts_ms.max(self.at_ms),
+            _ => self.at_ms,
+        }
+    }
+}
+
 /// Whether control events must be signed on this bus, for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,9 +120,14 @@ pub enum ControlEvent {
     Law(Article),
     /// Who may decide from now on.
     Roster(Box<Roster>),
-    /// The root signs with another key from now on.
+    /// The root signs with another key from now on: it was changed, or the spare takes the place of one that is lost.
     Root {
         /// The new one.
+        key: PublicKey,
+    },
+    /// The key that may replace the root's, should that be lost or stolen. It decides nothing else.
+    Spare {
+        /// It.
         key: PublicKey,
     },
     /// A person signs with another key from now on.
@@ -235,6 +252,8 @@ pub struct ControlSet {
     pub bus: [u8; 32],
     /// The root's present key.
     pub root: Option<PublicKey>,
+    /// The key that may replace it, where one was named.
+    pub spare: Option<PublicKey>,
     /// Who may decide; none before the first roster.
     pub roster: Option<Arc<Roster>>,
     /// What was put to the vote, with the votes.
@@ -316,18 +335,17 @@ impl ControlSet {
             _ => None,
         };
         // As decided by the set before: a contract may pass to another owner with it.
-        let proposal = released.and_then(|document| self.approval(record.at_ms, &document));
-        let key = record.signatures.first().map(|signature| signature.key);
-        self.fold(position, record.at_ms, key, record.event)
-            .map_err(|reason| ControlError::Refused { position, reason })?;
+        let proposal = released.and_then(|document| self.approval(record.comes_into_force_ms(), &document));
+        let ControlRecord { at_ms, event, signatures, .. } = record;
+        self.fold(position, at_ms, &signatures, event).map_err(|reason| ControlError::Refused { position, reason })?;
         if let Some(standing) = proposal.and_then(|id| self.proposals.get_mut(&id)) {
             standing.released = Some(position);
         }
         // Only what somebody signed moves the time on: a date that nobody signs could lie far ahead, and nothing that is
         // signed now would count after it.
-        if let Some(spent) = next.filter(|_| !record.signatures.is_empty()) {
+        if let Some(spent) = next.filter(|_| !signatures.is_empty()) {
             self.spent = spent;
-            self.at_ms = record.at_ms;
+            self.at_ms = at_ms;
         }
         Ok(())
     }
@@ -336,7 +354,7 @@ impl ControlSet {
         &mut self,
         position: Position,
         at_ms: i64,
-        key: Option<PublicKey>,
+        signatures: &[Signature],
         event: ControlEvent,
     ) -> Result<(), String> {
         if self.trust.is_none() != matches!(event, ControlEvent::Genesis { .. }) {
@@ -371,18 +389,19 @@ impl ControlSet {
                 if by[0] == by[1] {
                     return Err("an epoch is raised by two persons, not by one twice".into());
                 }
-                let known = self.epochs.entry((dataset, provider)).or_default();
-                if epoch <= *known {
+                let known = self.epoch(&dataset, &provider);
+                if epoch <= known {
                     return Err(format!("epoch {epoch} is not above {known}"));
                 }
-                *known = epoch;
+                self.epochs.insert((dataset, provider), epoch);
             }
             ControlEvent::Law(article) => self.fold_law(article, at_ms)?,
             ControlEvent::Roster(roster) => self.fold_roster(*roster)?,
             ControlEvent::Root { key } => self.root = Some(key),
+            ControlEvent::Spare { key } => self.spare = Some(key),
             ControlEvent::Rotation { person, from, to } => self.fold_rotation(&person, from, to, at_ms)?,
             ControlEvent::Proposal(proposal) => self.fold_proposal(*proposal, at_ms)?,
-            ControlEvent::Vote(vote) => self.fold_vote(vote, key, at_ms)?,
+            ControlEvent::Vote(vote) => self.fold_vote(vote, signatures, at_ms)?,
         }
         Ok(())
     }

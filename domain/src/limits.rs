@@ -112,9 +112,28 @@ pub const MAX_SIGNATURES: usize = 8;
 pub const MAX_CARRIED_MS: i64 = 90 * crate::date::DAY_MS;
 /// Most persons of a roster: some for each agency of a country.
 pub const MAX_PERSONS: usize = 10_000;
+/// Most keys of one person, ended ones included: one a year is more than a working life. A person changes their key alone,
+/// so that without a bound one of them could fill the roster.
+pub const MAX_KEYS: usize = 64;
+/// Most open proposals of one author, that is, neither released nor lapsed: every grant of a ministry at once. Whoever folds
+/// the control log keeps them in memory, and a person proposes alone.
+pub const MAX_OPEN_PROPOSALS: usize = 256;
+/// Bytes of them: a few contracts of the largest size, or all those grants.
+pub const MAX_OPEN_PROPOSAL_BYTES: usize = 4 * MAX_CONTROL_BYTES;
+/// Most votes of one person on one proposal: people change their minds, and every vote is kept.
+pub const MAX_VOTES: usize = 16;
+/// Longest name of a review page in a proposal, in bytes: a SHA-256 in hexadecimal. Every vote repeats it.
+pub const MAX_PAGE_DIGEST_BYTES: usize = 64;
 /// Longest reason of a vote, in bytes.
 pub const MAX_REASON_BYTES: usize = 4096;
 
 /// Longest that an emergency grant holds, in milliseconds: 72 hours. Two persons decide within that about whatever is to
 /// go on.
 pub const MAX_EMERGENCY_MS: i64 = 72 * 3_600_000;
+/// How long after the start of an emergency grant one person alone opens no other of the same dataset to the same agency, in
+/// milliseconds: until the first is to have been reviewed, five working days later. Else one person could give without end
+/// what is to be over after 72 hours.
+pub const EMERGENCY_REVIEW_MS: i64 = 7 * crate::date::DAY_MS;
+/// Longest that a grant of personal data holds, in milliseconds: twelve months, so that the need is looked at once a year.
+/// They are 366 days at most; the last one counts to its end.
+pub const MAX_PERSONAL_MS: i64 = 367 * crate::date::DAY_MS;

@@ -10,7 +10,7 @@ use kenh_domain::date::DAY_MS;
 use kenh_domain::names::Person;
 use kenh_domain::trust::{Document, Verdict};
 use kenh_governance::trust::key::MIN_PASSPHRASE_CHARS;
-use kenh_governance::trust::{KeyFile, Passphrase, PrivateKey, Request};
+use kenh_governance::trust::{BusId, KeyFile, Passphrase, PrivateKey, Request};
 use serde_json::json;
 
 use super::Failure;
@@ -41,16 +41,42 @@ pub fn run(command: &KeyCommand, output: Output) -> Result<(), Failure> {
                 Some(person) => ControlEvent::Rotation { person: person.clone(), from: old.public, to: new.public },
                 None => ControlEvent::Root { key: new.public },
             };
-            let mut request = Request::of(*bus, &event, None)?;
-            for (file, path) in [(&old, from), (&new, to)] {
-                let key = file.open(&ask(passphrase.as_deref(), path, false)?)?;
-                request.sign(&key, now_ms(), i64::from(*days) * DAY_MS)?;
+            let signing =
+                signed(*bus, &event, &[(&old, from.as_path()), (&new, to.as_path())], passphrase.as_deref(), *days)?;
+            signing.write(out)?;
+            told(&signing, &event, out, output);
+        }
+        KeyCommand::Spare { root, spare, before, bus, out, passphrase, days } => {
+            let (root_file, spare_file) = (KeyFile::read(root)?, KeyFile::read(spare)?);
+            let before_file = before.as_deref().map(KeyFile::read).transpose()?;
+            let mut keys = vec![(&root_file, root.as_path()), (&spare_file, spare.as_path())];
+            keys.extend(before_file.as_ref().zip(before.as_deref()));
+            if let Some(person) = keys.iter().find_map(|(file, _)| file.person.as_ref()) {
+                return Err(Failure::Usage(format!("a key of {person} is no root key; make one: kenh key new --root")));
             }
-            request.write(out)?;
-            told(&request, &event, out, output);
+            let event = ControlEvent::Spare { key: spare_file.public };
+            let signing = signed(*bus, &event, &keys, passphrase.as_deref(), *days)?;
+            signing.write(out)?;
+            told(&signing, &event, out, output);
         }
     }
     Ok(())
+}
+
+/// An event, signed with several keys of one person or of the root.
+fn signed(
+    bus: BusId,
+    event: &ControlEvent,
+    keys: &[(&KeyFile, &Path)],
+    passphrase: Option<&str>,
+    days: u8,
+) -> Result<Request, Failure> {
+    let mut request = Request::of(bus, event, None)?;
+    for (file, path) in keys {
+        let key = file.open(&ask(passphrase, path, false)?)?;
+        request.sign(&key, now_ms(), i64::from(days) * DAY_MS).map_err(refused)?;
+    }
+    Ok(request)
 }
 
 /// `kenh sign FILE --key KEY`
@@ -101,6 +127,9 @@ pub fn words(request: &Request, event: &ControlEvent) -> Vec<String> {
             std::iter::once(head).chain(roster.persons.iter().map(member)).collect()
         }
         ControlEvent::Root { key } => vec![format!("from now on the root signs with {key}")],
+        ControlEvent::Spare { key } => {
+            vec![format!("from now on {key} may replace the root's key, should that be lost")]
+        }
         ControlEvent::Rotation { person, from, to } => {
             vec![format!("from now on {person} signs with {to}, and no longer with {from}")]
         }

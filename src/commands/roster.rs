@@ -75,6 +75,7 @@ fn show(config: &Config, output: Output) -> Result<(), Failure> {
             "signed": set.is_signed(),
             "bus": bus,
             "root": set.root,
+            "spare": set.spare,
             "roster": set.roster,
         }));
         return Ok(());
@@ -84,7 +85,8 @@ fn show(config: &Config, output: Output) -> Result<(), Failure> {
         return Ok(());
     }
     let root = set.root.map_or_else(String::new, |key| key.to_string());
-    output::line(format_args!("bus  {bus}\nroot {root}"));
+    let spare = set.spare.map_or_else(|| "none: `kenh key spare` names one".to_owned(), |key| key.to_string());
+    output::line(format_args!("bus   {bus}\nroot  {root}\nspare {spare}"));
     let Some(roster) = &set.roster else {
         output::line("no roster yet: `kenh roster sign`, then `kenh submit`");
         return Ok(());

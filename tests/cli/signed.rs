@@ -157,3 +157,35 @@ fn keys_stay_sealed_and_a_bus_begins_once() {
     bus.submit(&file).exits(3).complains("ghi is not in the roster with this key now");
     bus.place.kenh(["roster", "show"]).ok().prints("over since").prints(&bus.bus);
 }
+
+#[test]
+fn a_lost_root_is_replaced_by_the_spare_that_was_named() {
+    let bus = Signed::new();
+    let new_root = |file: &str| {
+        let said = bus.place.kenh(["key", "new", "--root", "--out", file, "--passphrase", PASSPHRASE]).ok();
+        said.stdout.split_whitespace().last().unwrap().to_owned()
+    };
+    let spare = new_root("spare.key");
+    bus.place.kenh(["roster", "show"]).ok().prints("spare none");
+    let name = |spare: &str| {
+        let keys = ["key", "spare", "--root", "root.key", "--spare", spare, "--out", "spare.json"];
+        bus.place.kenh(keys.into_iter().chain(["--bus", &bus.bus, "--passphrase", PASSPHRASE]))
+    };
+    name("chu.key").exits(2).complains("is no root key");
+    name("root.key").exits(3);
+    name("spare.key").ok().prints(&spare);
+    bus.place.kenh(["submit", "spare.json"]).ok();
+    bus.place.kenh(["roster", "show"]).ok().prints(&format!("spare {spare}"));
+
+    // The root's file is gone; without it there would be no other roster.
+    std::fs::remove_file(bus.place.path("root.key")).unwrap();
+    let root = new_root("root.key");
+    bus.place.edit("roster.yaml", "number: 1", "number: 2");
+    bus.sign_roster().ok();
+    bus.place.kenh(["submit", "roster.json"]).exits(3).complains("the root is not in the roster with this key");
+    let keys = ["key", "rotate", "--from", "spare.key", "--to", "root.key", "--out", "root.json"];
+    bus.place.kenh(keys.into_iter().chain(["--bus", &bus.bus, "--passphrase", PASSPHRASE])).ok();
+    bus.place.kenh(["submit", "root.json"]).ok();
+    bus.place.kenh(["submit", "roster.json"]).ok();
+    bus.place.kenh(["roster", "show"]).ok().prints(&format!("root  {root}")).prints("roster 2");
+}

@@ -56,6 +56,7 @@ const COMMANDS: &[&[&str]] = &[
     &["key", "new"],
     &["key", "show"],
     &["key", "rotate"],
+    &["key", "spare"],
     &["roster"],
     &["roster", "found"],
     &["roster", "show"],

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{ControlEvent, ControlRecord, ControlSet, Trust};
-use crate::limits::{MAX_CARRIED_MS, MAX_REASON_BYTES, MAX_SIGNATURES};
+use crate::limits::{
+    MAX_CARRIED_MS, MAX_OPEN_PROPOSAL_BYTES, MAX_OPEN_PROPOSALS, MAX_PAGE_DIGEST_BYTES, MAX_REASON_BYTES,
+    MAX_SIGNATURES, MAX_VOTES,
+};
 use crate::names::Person;
 use crate::trust::needs::{self, Signers};
 use crate::trust::{
@@ -46,9 +49,15 @@ impl ControlSet {
             }
         }
         match &record.event {
-            ControlEvent::Root { key } => self.both(&record.signatures, None, self.root, *key)?,
+            // The spare takes the place of a root that is lost, and never the other way round.
+            ControlEvent::Root { key } => {
+                let by_spare = self.spare.is_some_and(|spare| record.signatures.iter().any(|s| s.key == spare));
+                let before = if by_spare { self.spare } else { self.root };
+                together(&record.signatures, None, &[before, Some(*key)])?;
+            }
+            ControlEvent::Spare { key } => together(&record.signatures, None, &[self.root, self.spare, Some(*key)])?,
             ControlEvent::Rotation { person, from, to } => {
-                self.both(&record.signatures, Some(person), Some(*from), *to)?;
+                together(&record.signatures, Some(person), &[Some(*from), Some(*to)])?;
                 let member = self.member(person)?;
                 if !member.signs_with(from, record.at_ms) {
                     return Err(TrustError::NotInRoster(Who::Person(person.clone())));
@@ -71,27 +80,6 @@ impl ControlSet {
             return Err(TrustError::TooLong(signature.who()));
         }
         if signature.fits(&self.bus, event) { Ok(()) } else { Err(TrustError::Wrong(signature.who())) }
-    }
-
-    /// A change of key is signed with the old and with the new one, by the same person, and by nobody else.
-    fn both(
-        &self,
-        signatures: &[Signature],
-        person: Option<&Person>,
-        from: Option<PublicKey>,
-        to: PublicKey,
-    ) -> Result<(), TrustError> {
-        let keys: BTreeSet<PublicKey> = signatures.iter().map(|s| s.key).collect();
-        let wanted: BTreeSet<PublicKey> = from.into_iter().chain([to]).collect();
-        if keys == wanted && wanted.len() == 2 && signatures.iter().all(|s| s.person.as_ref() == person) {
-            return Ok(());
-        }
-        let who = person.cloned().map_or(Who::Root, Who::Person);
-        let needs = format!("the signatures of {who} with the old key and with the new one");
-        if signatures.is_empty() {
-            return Err(TrustError::Unsigned { needs });
-        }
-        Err(TrustError::MissingRole { needs, by: format!("{} keys", keys.len()) })
     }
 
     fn member(&self, person: &Person) -> Result<&Member, TrustError> {
@@ -165,9 +153,28 @@ impl ControlSet {
         if proposal.deadline_ms <= at_ms {
             return Err(format!("the deadline of proposal {id} has passed when it is made"));
         }
-        let digest = proposal.document.digest();
-        let standing = Standing { digest, votes: Vec::new(), signed_with: BTreeMap::new(), released: None, proposal };
-        self.proposals.insert(standing.proposal.id.clone(), standing);
+        if proposal.deadline_ms.saturating_sub(at_ms) > MAX_CARRIED_MS {
+            return Err(format!("the deadline of proposal {id} lies more than 90 days ahead; give it a nearer one"));
+        }
+        if proposal.page_sha256.len() > MAX_PAGE_DIGEST_BYTES {
+            return Err(format!("proposal {id} names its page by more than the 64 digits of a SHA-256"));
+        }
+        let standing = Standing::new(proposal);
+        let Proposal { id, author, .. } = &standing.proposal;
+        let lapsed = |s: &Standing| s.released.is_none() && s.lapses_ms() <= at_ms;
+        let open = |s: &&Standing| &s.proposal.author == author && s.released.is_none() && !lapsed(s);
+        let (mut number, mut bytes) = (1, standing.bytes);
+        for other in self.proposals.values().filter(open) {
+            (number, bytes) = (number + 1, bytes + other.bytes);
+        }
+        if number > MAX_OPEN_PROPOSALS || bytes > MAX_OPEN_PROPOSAL_BYTES {
+            return Err(format!(
+                "proposal {id} would be one of {number} open ones of {author}, of {bytes} bytes; at most {MAX_OPEN_PROPOSALS} of {MAX_OPEN_PROPOSAL_BYTES} bytes are kept: have others released first, or wait until they lapse"
+            ));
+        }
+        // What can never be released any more is forgotten here; it stays in the log.
+        self.proposals.retain(|_, s| !lapsed(s));
+        self.proposals.insert(id.clone(), standing);
         Ok(())
     }
 
@@ -181,7 +188,7 @@ impl ControlSet {
         self.proposals.values().find(of_it).map(|s| s.proposal.id.clone())
     }
 
-    pub(super) fn fold_vote(&mut self, vote: Vote, key: Option<PublicKey>, at_ms: i64) -> Result<(), String> {
+    pub(super) fn fold_vote(&mut self, vote: Vote, signatures: &[Signature], at_ms: i64) -> Result<(), String> {
         let Vote { proposal: id, person, reason, verdict, .. } = &vote;
         let standing = self.proposals.get_mut(id).ok_or_else(|| format!("there is no proposal {id}"))?;
         if vote.document_sha256 != standing.digest || vote.page_sha256 != standing.proposal.page_sha256 {
@@ -202,12 +209,32 @@ impl ControlSet {
         if *verdict == Verdict::Approve && person == &standing.proposal.author {
             return Err(format!("{person} made proposal {id} and does not approve it"));
         }
-        if let Some(key) = key {
-            standing.signed_with.insert(person.clone(), (key, at_ms));
+        if standing.votes.iter().filter(|(_, other)| &other.person == person).count() >= MAX_VOTES {
+            return Err(format!("{person} has voted {MAX_VOTES} times on proposal {id}; the last vote stands"));
+        }
+        // Others may have signed beside them.
+        if let Some(own) = signatures.iter().find(|s| s.person.as_ref() == Some(person)) {
+            standing.signed_with.insert(person.clone(), (own.key, at_ms));
         }
         standing.votes.push((at_ms, vote));
         Ok(())
     }
+}
+
+/// A change of key is signed with each of these keys, no two of which are one, by the same person and by nobody else.
+fn together(signatures: &[Signature], person: Option<&Person>, keys: &[Option<PublicKey>]) -> Result<(), TrustError> {
+    let have: BTreeSet<PublicKey> = signatures.iter().map(|s| s.key).collect();
+    let named: Vec<PublicKey> = keys.iter().copied().flatten().collect();
+    let wanted: BTreeSet<PublicKey> = named.iter().copied().collect();
+    if have == wanted && wanted.len() == named.len() && signatures.iter().all(|s| s.person.as_ref() == person) {
+        return Ok(());
+    }
+    let who = person.cloned().map_or(Who::Root, Who::Person);
+    let needs = format!("the signatures of {who} with every key that ends or begins with it, all of them different");
+    if signatures.is_empty() {
+        return Err(TrustError::Unsigned { needs });
+    }
+    Err(TrustError::MissingRole { needs, by: format!("{} keys", have.len()) })
 }
 
 #[cfg(test)]

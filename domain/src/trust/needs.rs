@@ -4,7 +4,8 @@
 //! |---|---|
 //! | genesis | nothing: it names the root |
 //! | roster | the root |
-//! | root | the root before and the root after |
+//! | root | the root before, or the spare, and the root after |
+//! | spare | the root, the spare after and, where there is one, the spare before |
 //! | rotation | the person's key before and the key after |
 //! | agency | a registrar |
 //! | law | a person with the role legal |
@@ -12,7 +13,7 @@
 //! | vote | whoever votes |
 //! | contract | the proposal's approval by an owner and a data-protection officer of the agency that answers for the dataset: two persons, neither the author, and no refusal |
 //! | grant, renewal | the same, and that the recipient has taken it up |
-//! | grant for an emergency | the same, but the approval of one of the two persons is enough |
+//! | grant for an emergency | the same, but the approval of one of the two persons is enough for 72 hours, and not again within 7 days of such a grant |
 //! | end: revoked, suspended | an owner or data-protection officer of that agency |
 //! | end: ended | one of those, or a recipient of the agency that receives |
 //! | end: superseded | nothing; a newer edition, or an approved grant for the same view, must stand |
@@ -26,11 +27,11 @@ use super::proposal::{Document, Standing, Verdict};
 use super::roster::{Member, Role};
 use super::{Gap, TrustError, Who};
 use crate::contract::{Contract, SchemaVersion};
-use crate::control::{Activation, ControlEvent, ControlSet};
+use crate::control::{Activation, ControlEvent, ControlSet, ViewEntry};
 use crate::date::DAY_MS;
 use crate::envelope;
 use crate::grant::{EndReason, Grant};
-use crate::limits::MAX_CARRIED_MS;
+use crate::limits::{EMERGENCY_REVIEW_MS, MAX_EMERGENCY_MS, MAX_PERSONAL_MS};
 use crate::names::{Agency, Dataset, Person};
 use crate::schema::Schema;
 
@@ -55,6 +56,12 @@ impl Signers<'_> {
 
     fn are(&self, person: &Person) -> bool {
         self.members.iter().any(|m| &m.person == person)
+    }
+
+    /// One of them alone.
+    fn only(&self, person: &Person) -> Self {
+        let members = self.members.iter().copied().filter(|m| &m.person == person).collect();
+        Self { at_ms: self.at_ms, root: false, members }
     }
 
     fn words(&self) -> String {
@@ -84,6 +91,7 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
         // The fold knows the keys of both and has verified them.
         ControlEvent::Genesis { .. }
         | ControlEvent::Root { .. }
+        | ControlEvent::Spare { .. }
         | ControlEvent::Rotation { .. }
         | ControlEvent::Schema(_) => Ok(()),
         ControlEvent::Roster(_) => require(signers.root, &|| "the signature of the root".into()),
@@ -96,19 +104,23 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
         }
         ControlEvent::Vote(vote) => {
             require(signers.are(&vote.person), &|| format!("the signature of {}, whose vote it is", vote.person))?;
-            may_vote(set, vote, signers)
+            // Somebody else's signature beside it lends no role.
+            may_vote(set, vote, &signers.only(&vote.person))
         }
         ControlEvent::Contract(contract) => {
             approved(set, &Document::of_contract(contract), signers.at_ms)?;
-            its_own_schemas(set, contract)
+            its_own_schemas(set, contract)?;
+            keeps_to_a_year(set, contract, signers.at_ms)
         }
         ControlEvent::Grant(activation) => {
-            approved(set, &Document::of_grant(&activation.grant), signers.at_ms)?;
-            machine_made(activation, signers.at_ms)
+            // A start that lies ahead outlives no approval.
+            approved(set, &Document::of_grant(&activation.grant), signers.at_ms.max(activation.starts_ms))?;
+            machine_made(activation, signers.at_ms)?;
+            ends_in_time(set, &activation.grant, activation.starts_ms, activation.ends_ms)
         }
         ControlEvent::Renewal { grant, ends_ms, .. } => {
             approved(set, &Document::of_grant(grant), signers.at_ms)?;
-            ends_in_time(grant, signers.at_ms, *ends_ms)
+            ends_in_time(set, grant, signers.at_ms, *ends_ms)
         }
         ControlEvent::End { view_no, reason, .. } => {
             let Some(entry) = set.views.get(view_no) else { return Ok(()) };
@@ -226,7 +238,7 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<Gap> {
     if standing.released.is_some() {
         gaps.push(Gap::Released);
     }
-    if at_ms >= standing.proposal.deadline_ms.saturating_add(MAX_CARRIED_MS) {
+    if at_ms >= standing.lapses_ms() {
         gaps.push(Gap::Lapsed);
     }
     let refusing: Vec<_> = standing.said(Verdict::Refuse).cloned().collect();
@@ -251,8 +263,9 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<Gap> {
     let two = approving
         .iter()
         .any(|a| a.has(owner, at_ms) && approving.iter().any(|b| b.person != a.person && b.has(officer, at_ms)));
-    let emergency = matches!(document, Document::Grant(grant) if grant.emergency);
-    let one = approving.iter().any(|m| m.has(owner, at_ms) || m.has(officer, at_ms));
+    let emergency = matches!(document, Document::Grant(grant) if grant.emergency && !under_review(set, grant, at_ms));
+    let now = |m: &Member| standing.voted_ms(&m.person).is_some_and(|cast_ms| at_ms - cast_ms < MAX_EMERGENCY_MS);
+    let one = approving.iter().any(|m| now(m) && (m.has(owner, at_ms) || m.has(officer, at_ms)));
     if !(two || emergency && one) {
         let lacks = |role| !approving.iter().any(|m| m.has(role, at_ms));
         let lacking: Vec<_> = [owner, officer].into_iter().filter(|role| lacks(*role)).collect();
@@ -269,6 +282,16 @@ pub fn gaps(set: &ControlSet, standing: &Standing, at_ms: i64) -> Vec<Gap> {
         }
     }
     gaps
+}
+
+/// Whether an emergency grant of the same dataset to the same agency has begun so lately that it is not reviewed yet.
+fn under_review(set: &ControlSet, grant: &Grant, at_ms: i64) -> bool {
+    set.views.values().any(|view| {
+        let Activation { grant: other, starts_ms, .. } = &*view.activation;
+        other.emergency
+            && (&other.recipient, &other.dataset) == (&grant.recipient, &grant.dataset)
+            && at_ms < starts_ms.saturating_add(EMERGENCY_REVIEW_MS)
+    })
 }
 
 /// The ids of a contract's schemas, which nobody signs, are those of the texts that were approved, and of envelopes around
@@ -296,7 +319,7 @@ fn its_own_schemas(set: &ControlSet, contract: &Contract) -> Result<(), TrustErr
 /// What of an activation nobody signs may not say more than the grant. (That its schema is the view's shows when the
 /// shape is compiled under it.)
 fn machine_made(activation: &Activation, at_ms: i64) -> Result<(), TrustError> {
-    let Activation { grant, starts_ms, ends_ms, secret_label, .. } = activation;
+    let Activation { grant, starts_ms, secret_label, .. } = activation;
     let (stem, number) = secret_label.rsplit_once('/').unwrap_or_default();
     if number.parse().map(|n| grant.secret_label(n)).as_ref() != Ok(secret_label) {
         return Err(TrustError::Unfit(format!(
@@ -307,18 +330,47 @@ fn machine_made(activation: &Activation, at_ms: i64) -> Result<(), TrustError> {
     if *starts_ms < at_ms {
         return Err(TrustError::Unfit(format!("grant {} would start before it was activated", grant.id)));
     }
-    ends_in_time(grant, *starts_ms, *ends_ms)
+    Ok(())
 }
 
 /// No grant holds for longer than its duration, whatever calendar is counted by: years of 366 days, months of 31, and a
-/// day for its last one.
-fn ends_in_time(grant: &Grant, from_ms: i64, ends_ms: i64) -> Result<(), TrustError> {
-    let longest = longest_days(&grant.duration)
-        .ok_or_else(|| TrustError::Unfit(format!("grant {} has no duration that can be read", grant.id)))?;
-    if ends_ms.saturating_sub(from_ms) > (longest + 1) * DAY_MS {
-        return Err(TrustError::Unfit(format!("grant {} would hold for longer than {}", grant.id, grant.duration)));
+/// day for its last one. None gives personal data for more than a year, and one for an emergency names its template: what
+/// that allows is held by `kenh apply` and shown by the review, since templates are no part of the log. (That an emergency
+/// is over in 72 hours holds on every bus, see [`ControlSet::apply`].)
+fn ends_in_time(set: &ControlSet, grant: &Grant, from_ms: i64, ends_ms: i64) -> Result<(), TrustError> {
+    let unfit = |why: String| Err(TrustError::Unfit(format!("grant {} {why}", grant.id)));
+    let Some(longest) = longest_days(&grant.duration) else {
+        return unfit("has no duration that can be read".into());
+    };
+    let holds_ms = ends_ms.saturating_sub(from_ms);
+    if holds_ms > (longest + 1) * DAY_MS {
+        return unfit(format!("would hold for longer than {}", grant.duration));
+    }
+    if grant.emergency && grant.template.is_none() {
+        return unfit("is an emergency grant and names no template".into());
+    }
+    if holds_ms > MAX_PERSONAL_MS && set.contracts.get(&grant.dataset).is_some_and(|c| c.gives_personal(grant)) {
+        return unfit("gives personal data and would hold for more than twelve months".into());
     }
     Ok(())
+}
+
+/// No contract makes personal data of what a grant gives for more than a year from now.
+fn keeps_to_a_year(set: &ControlSet, contract: &Contract, at_ms: i64) -> Result<(), TrustError> {
+    let too_long = |view: &&ViewEntry| {
+        let Activation { grant, starts_ms, ends_ms, .. } = &*view.activation;
+        view.ended.is_none()
+            && grant.dataset == contract.dataset
+            && ends_ms.saturating_sub(at_ms.max(*starts_ms)) > MAX_PERSONAL_MS
+            && contract.gives_personal(grant)
+    };
+    match set.views.values().find(too_long) {
+        None => Ok(()),
+        Some(view) => Err(TrustError::Unfit(format!(
+            "contract {} makes personal data of what grant {} gives for more than twelve months; shorten that grant first",
+            contract.dataset, view.activation.grant.id
+        ))),
+    }
 }
 
 fn longest_days(duration: &str) -> Option<i64> {

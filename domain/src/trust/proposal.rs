@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::signature::{PublicKey, canonical};
 use crate::contract::Contract;
 use crate::grant::Grant;
+use crate::limits::MAX_CARRIED_MS;
 use crate::log::Position;
 use crate::names::{Agency, Dataset, GrantId, Person, View};
 use crate::wire::SchemaId;
@@ -101,7 +102,7 @@ impl Document {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Proposal {
-    /// Its name, never used again.
+    /// Its name, which no other has as long as it stands.
     pub id: ProposalId,
     /// What is proposed.
     pub document: Document,
@@ -155,6 +156,8 @@ pub struct Standing {
     pub proposal: Proposal,
     /// Its document's digest.
     pub digest: String,
+    /// How long it is, written as JSON.
+    pub bytes: usize,
     /// Votes in the order in which they came, each with its time.
     pub votes: Vec<(i64, Vote)>,
     /// The key of each person's last vote and its time, where votes are signed: a roster may say later that the key was
@@ -165,6 +168,31 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// A proposal on which nobody has voted.
+    #[must_use]
+    pub fn new(proposal: Proposal) -> Self {
+        Self {
+            digest: proposal.document.digest(),
+            bytes: serde_json::to_vec(&proposal).map_or(usize::MAX, |text| text.len()),
+            votes: Vec::new(),
+            signed_with: BTreeMap::new(),
+            released: None,
+            proposal,
+        }
+    }
+
+    /// From when its approval is good for nothing: milliseconds since 1970 (UTC).
+    #[must_use]
+    pub const fn lapses_ms(&self) -> i64 {
+        self.proposal.deadline_ms.saturating_add(MAX_CARRIED_MS)
+    }
+
+    /// When somebody last voted: milliseconds since 1970 (UTC).
+    #[must_use]
+    pub fn voted_ms(&self, person: &Person) -> Option<i64> {
+        self.votes.iter().rev().find(|(_, vote)| &vote.person == person).map(|(at_ms, _)| *at_ms)
+    }
+
     /// The last vote of a person that decides something.
     #[must_use]
     pub fn vote_of(&self, person: &Person) -> Option<&Vote> {

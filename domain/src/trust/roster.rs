@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::PublicKey;
-use crate::limits::MAX_PERSONS;
+use crate::limits::{MAX_KEYS, MAX_PERSONS};
 use crate::names::{Agency, Person};
 
 /// What a person may decide for their agency.
@@ -132,6 +132,13 @@ impl Roster {
             let own = member.roles.iter().filter(|t| t.deputy_for.is_none()).map(|t| t.role).collect();
             if roles.insert(&member.person, own).is_some() {
                 return Err(format!("person {} stands in the roster twice", member.person));
+            }
+            if member.keys.len() > MAX_KEYS {
+                return Err(format!(
+                    "{} would have {} keys; a person has at most {MAX_KEYS}",
+                    member.person,
+                    member.keys.len()
+                ));
             }
             if let Some(key) = member.keys.iter().find(|k| !keys.insert(k.public)) {
                 return Err(format!("key {} of {} stands in the roster twice", key.public, member.person));

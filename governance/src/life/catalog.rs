@@ -71,7 +71,7 @@ fn offer(set: &ControlSet, contract: &Contract) -> Offer {
     let field = |path: String| {
         let rules = contract.fields.get(&path);
         OfferedField {
-            pii: super::pii_of(contract, &path),
+            pii: contract.pii_of(&path),
             secret: rules.is_some_and(|r| r.secret),
             element: rules.and_then(|r| r.element.clone()),
             description: rules.and_then(|r| r.description.clone()),

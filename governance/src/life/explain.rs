@@ -248,7 +248,7 @@ fn field(grant: &Grant, contract: &Contract, schema: &Schema, path: String) -> O
         Some(Some(mask)) => (Given::Masked, mask_words(mask)),
     };
     let view_name = found.map(|(f, rest)| format!("{}{rest}", f.view_name()));
-    Some(FieldWhy { pii: super::pii_of(contract, &path), view_name, given, why, path })
+    Some(FieldWhy { pii: contract.pii_of(&path), view_name, given, why, path })
 }
 
 fn mask_words(mask: &Mask) -> Said {

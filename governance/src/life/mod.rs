@@ -17,7 +17,6 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
-use kenh_domain::contract::{Contract, Pii};
 use kenh_domain::grant::EndReason;
 use serde::Serialize;
 
@@ -50,15 +49,4 @@ pub fn ended(reason: EndReason) -> Said {
         EndReason::Suspended => said("suspended", "tạm đình chỉ"),
         EndReason::Law => said("an article that it rested on is out of force", "điều luật làm căn cứ hết hiệu lực"),
     }
-}
-
-/// The class of a field: the highest of those that the contract gives to it, to a record that holds it, or to what it
-/// holds.
-#[must_use]
-pub fn pii_of(contract: &Contract, path: &str) -> Pii {
-    let related = |other: &str| {
-        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        below(other, path) || below(path, other)
-    };
-    contract.fields.iter().filter(|(other, _)| related(other)).map(|(_, rules)| rules.pii).max().unwrap_or_default()
 }

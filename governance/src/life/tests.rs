@@ -1,17 +1,20 @@
 //! One grant from its request to its purge, and what is explained of it.
 
-use kenh_domain::confirm::{Claim, Confirmation};
+use kenh_domain::confirm::{Claim, Confirmation, Reached};
 use kenh_domain::control::{ControlEvent, ControlSet, ViewNo};
+use kenh_domain::frame::Sequence;
 use kenh_domain::grant::{EndReason, KeyForm, Mask};
 use kenh_domain::law::Article;
-use kenh_domain::names::GrantId;
+use kenh_domain::limits::MAX_CARRIED_MS;
+use kenh_domain::names::{GrantId, ProposalId};
 use kenh_domain::schema::put_long;
-use kenh_domain::topic::Edition;
+use kenh_domain::topic::{Edition, Partition};
+use kenh_domain::trust::{Document, Verdict};
 
 use super::explain::Given;
 use super::*;
 use crate::plan::{Plan, plan};
-use crate::testing::Declaration;
+use crate::testing::{Declaration, Signed, TEMPLATE};
 
 const NOW: i64 = 1_795_500_000_000; // 2026-11-24
 const DAY: i64 = 86_400_000;
@@ -79,6 +82,11 @@ fn a_grant_lives_from_request_to_purge() {
     assert_eq!(stop(&set, &id(), EndReason::Revoked, "", NOW + DAY), Err(DecideError::Ended(id())));
     // The first edition's purge was confirmed when it was suspended; that says nothing of the second.
     assert_eq!(life(&set, &[purged(&set, 1)], &id(), NOW + DAY), revoked);
+    // Nor does a copy of the second that is held still.
+    let reached = vec![Reached { partition: Partition(0), sequence: Sequence(7) }];
+    let claim = Claim::Holds { reached, rows: 1, digest: "00".into(), checkpoint: None };
+    let holds = Confirmation { claim, ..purged(&set, 2) };
+    assert_eq!(life(&set, &[holds], &id(), NOW + DAY), revoked);
     match life(&set, &[purged(&set, 1), purged(&set, 2)], &id(), NOW + DAY) {
         State::Purged { reason: EndReason::Revoked, evidence_until_ms } => {
             assert!(evidence_until_ms >= ends + 5 * 365 * DAY)
@@ -102,6 +110,98 @@ fn what_is_suspended_can_be_revoked_and_a_document_does_not_bring_it_back() {
     assert_eq!(ended.views[&ViewNo(1)].ended.unwrap().1, EndReason::Ended);
     let revoked = after(&set, stop(&set, &id(), EndReason::Revoked, "x", NOW).unwrap(), NOW);
     assert_eq!(revoked.views[&ViewNo(1)].ended.unwrap().1, EndReason::Revoked);
+}
+
+/// A bus where people sign, on which everything is decided but the grant; and the grant, as it would be released.
+fn before_the_grant(files: &Declaration) -> Signed {
+    let mut bus = Signed::new(NOW);
+    let grant = std::fs::read_to_string(files.file("g.yaml")).unwrap();
+    std::fs::remove_file(files.file("g.yaml")).unwrap();
+    bus.apply(files);
+    files.write("g.yaml", &grant);
+    let schema = bus.planned(files).remove(0);
+    bus.put(&schema, &[]).unwrap();
+    bus
+}
+
+fn release(bus: &Signed, files: &Declaration) -> ControlEvent {
+    bus.planned(files).pop().unwrap()
+}
+
+fn document(event: &ControlEvent) -> Document {
+    let ControlEvent::Grant(activation) = event else { panic!("{event:?}") };
+    Document::of_grant(&activation.grant)
+}
+
+#[test]
+fn where_people_sign_a_grant_is_proposed_approved_taken_up_and_in_force() {
+    let files = Declaration::new();
+    let mut bus = before_the_grant(&files);
+    let proposal: ProposalId = "g1".parse().unwrap();
+    let stands = |bus: &Signed| life(&bus.set, &[], &id(), bus.now);
+    let lacks = |bus: &Signed| match stands(bus) {
+        State::Proposed { proposal: named, deadline_ms, lacks } => {
+            assert_eq!((&named, deadline_ms), (&proposal, bus.set.proposals[&proposal].proposal.deadline_ms));
+            lacks
+        }
+        other => panic!("{other:?}"),
+    };
+    let both = "the approval of the owner and of the data-protection-officer of A, not the author";
+    let (owner, recipient) = ("the approval of the owner of A, not the author", "that a recipient of B takes it up");
+    assert_eq!(stands(&bus), State::Requested);
+    bus.propose("g1", document(&release(&bus, &files)));
+    assert_eq!(lacks(&bus), [both, recipient]);
+    bus.vote("g1", "bao", Verdict::Approve);
+    assert_eq!(lacks(&bus), [owner, recipient]);
+
+    // Nobody decides in time.
+    let deadline = bus.set.proposals[&proposal].proposal.deadline_ms;
+    let refused = |reasons: &[&str]| State::Refused {
+        proposal: proposal.clone(),
+        reasons: reasons.iter().map(|r| (*r).to_owned()).collect(),
+    };
+    assert_eq!(life(&bus.set, &[], &id(), deadline - 1).name(), "proposed");
+    assert_eq!(life(&bus.set, &[], &id(), deadline), refused(&[]));
+
+    bus.vote("g1", "chu", Verdict::Approve);
+    assert_eq!(stands(&bus), State::Approved { proposal: proposal.clone() });
+    // The officer refuses, with reason, and takes it back.
+    bus.vote("g1", "bao", Verdict::Refuse);
+    assert_eq!(stands(&bus), refused(&["thiếu căn cứ"]));
+    bus.put(&release(&bus, &files), &[]).unwrap_err();
+    bus.vote("g1", "bao", Verdict::Approve);
+    bus.put(&release(&bus, &files), &[]).unwrap_err();
+    bus.vote("g1", "nhan", Verdict::TakeUp);
+    let taken_up = State::TakenUp { proposal: proposal.clone() };
+    assert_eq!(stands(&bus), taken_up);
+    // Votes are over at the deadline, and what is decided then may still be released for 90 days.
+    let lapses = deadline + MAX_CARRIED_MS;
+    assert_eq!(life(&bus.set, &[], &id(), lapses - 1), taken_up);
+    assert_eq!(life(&bus.set, &[], &id(), lapses), refused(&[]));
+
+    bus.put(&release(&bus, &files), &[]).unwrap();
+    let ends_ms = bus.set.views[&ViewNo(1)].activation.ends_ms;
+    assert_eq!(stands(&bus), State::Active { ends_ms });
+}
+
+#[test]
+fn an_emergency_is_approved_by_one_person() {
+    let files = Declaration::new();
+    files.write("t.yaml", &TEMPLATE.replace("maxD", "emergency: true\nmaxD"));
+    files.edit("g.yaml", "duration: P12M", "template: t\nemergency: true\nduration: P3D");
+    let mut bus = before_the_grant(&files);
+    let stands = |bus: &Signed| life(&bus.set, &[], &id(), bus.now).name();
+    bus.propose("g1", document(&release(&bus, &files)));
+    assert_eq!(stands(&bus), "proposed");
+    bus.vote("g1", "bao", Verdict::Approve);
+    assert_eq!(stands(&bus), "approved");
+    bus.vote("g1", "nhan", Verdict::TakeUp);
+    assert_eq!(stands(&bus), "taken-up");
+    bus.put(&release(&bus, &files), &[]).unwrap();
+    assert_eq!(stands(&bus), "active");
+    let activation = &bus.set.views[&ViewNo(1)].activation;
+    assert!(activation.grant.emergency && activation.ends_ms == activation.starts_ms + 3 * DAY);
+    assert_eq!(life(&bus.set, &[], &id(), activation.ends_ms).name(), "ended");
 }
 
 #[test]

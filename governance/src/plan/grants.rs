@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use kenh_domain::contract::{Contract, Pii};
 use kenh_domain::control::{Activation, ControlEvent, ViewEntry, ViewNo};
 use kenh_domain::filter::Filter;
 use kenh_domain::grant::{EndReason, Grant};
@@ -21,12 +20,6 @@ use crate::registry::subjects;
 /// a secret is to be replaced, which makes a new edition.
 fn secret_label(grant: &Grant) -> String {
     format!("pseudonym/{}/{}/1", grant.recipient, grant.purpose)
-}
-
-/// Whether a grant gives personal data: of the fields that it names, or of the record key, of which a pseudonym is made.
-fn gives_personal(contract: &Contract, grant: &Grant) -> bool {
-    let granted = grant.fields.iter().map(|f| &f.path);
-    granted.chain(&contract.key).any(|path| crate::life::pii_of(contract, path) != Pii::None)
 }
 
 /// Whether an edition's grant stands and gives nothing.
@@ -149,7 +142,7 @@ impl<'a> Planner<'a> {
             }
             return;
         };
-        if gives_personal(&contract.contract, grant)
+        if contract.contract.gives_personal(grant)
             && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year)
         {
             let message = format!(
@@ -356,6 +349,14 @@ impl<'a> Planner<'a> {
     fn renew(&mut self, item: &Item<DeclaredGrant>, standing: &[&ViewEntry]) {
         let grant = &item.value.grant;
         let Some((newest, older)) = standing.split_last() else { return };
+        if self.control.is_signed() && !older.is_empty() {
+            // What the older edition would go on under is no document that anybody has voted on.
+            let edition = newest.activation.edition;
+            let message = format!("grant {} is renewed once its edition {edition} is filled", grant.id);
+            let hint = "on a signed bus one edition is renewed at a time: plan again when `kenh grant list` shows the older one superseded";
+            self.problems.push(item.problem("id", message, hint));
+            return;
+        }
         let Some(ends_ms) = self.ends(item, newest.activation.starts_ms) else { return };
         self.view_fits(item, newest, grant);
         let mut words = words::grant(&newest.activation.grant, grant);
@@ -474,7 +475,7 @@ impl<'a> Planner<'a> {
                     let message = format!("this version breaks a grant in force: {}", chain(&error));
                     problems.push(item.problem("version", message, "keep the field's type and add another field"));
                 }
-                let personal = gives_personal(&item.value.contract, grant);
+                let personal = item.value.contract.gives_personal(grant);
                 if personal && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
                     let message = format!(
                         "grant {} is for {}; with personal data it may be P12M at most",

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::declared::read;
-use crate::testing::{AVSC, Declaration, GRANT};
+use crate::testing::{AVSC, Declaration, GRANT, Signed, TEMPLATE};
 
 const YEAR_MS: i64 = 365 * 86_400_000;
 
@@ -503,13 +503,6 @@ fn what_is_shipped_can_be_planned_and_then_has_nothing_to_do() {
 }
 
 /// A grant under a template, and on an article of law.
-const TEMPLATE: &str = "kind: GrantTemplate
-name: t
-title: T
-purposes: [To try]
-maxDuration: P6M
-datasets: [{dataset: thu, fields: [Ma, Tinh]}]
-";
 const LAW: &str = "kind: Law
 id: a-law
 citation: A law
@@ -623,6 +616,32 @@ fn an_article_that_is_repealed_ends_what_stands_on_it_unless_that_is_based_anew(
     bus.files.edit("g.yaml", "[A law]", "[Another law]");
     assert_eq!(events(&bus.apply()), ["renewal 1 by g"]);
     assert!(bus.set.views[&ViewNo(1)].activation.ends_ms > over);
+}
+
+/// What an older edition would go on under is no document that anybody has voted on.
+#[test]
+fn where_decisions_are_signed_a_grant_is_renewed_once_its_wider_edition_is_filled() {
+    const NOW: i64 = 1_795_500_000_000;
+    let files = Declaration::new();
+    let mut bus = Signed::new(NOW);
+    bus.apply(&files);
+    files.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Tuoi]");
+    bus.apply(&files);
+    assert_eq!(bus.set.in_force(&"thu".parse().unwrap(), bus.now).count(), 2);
+    files.edit("g.yaml", "[b-portal]", "[b-two]");
+    let problems = plan(&files.read(), &bus.set, &[], bus.now).unwrap_err();
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("g.yaml:2:5: grant g is renewed once its edition 2 is filled"),
+        "{told:#?}"
+    );
+    assert!(told[0].contains("one edition is renewed at a time"), "{told:#?}");
+    // Filled, the wider edition has the place of the first, and the renewal is put to the vote like any other.
+    let end = ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Superseded, because: String::new() };
+    bus.put(&end, &[]).unwrap();
+    bus.apply(&files);
+    let grant = &bus.set.views[&ViewNo(2)].activation.grant;
+    assert_eq!(grant.systems.iter().map(ToString::to_string).collect::<Vec<_>>(), ["b-two"]);
 }
 
 #[test]

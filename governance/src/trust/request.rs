@@ -233,7 +233,7 @@ impl Request {
             ControlEvent::Proposal(proposal) => Some(Some(&proposal.author)),
             ControlEvent::Vote(vote) => Some(Some(&vote.person)),
             ControlEvent::Rotation { person, .. } => Some(Some(person)),
-            ControlEvent::Roster(_) | ControlEvent::Root { .. } => Some(None),
+            ControlEvent::Roster(_) | ControlEvent::Root { .. } | ControlEvent::Spare { .. } => Some(None),
             _ => None,
         };
         if let Some(wanted) = wanted
@@ -243,7 +243,9 @@ impl Request {
             return Err(RequestError::NotYours { wanted, key: whose });
         }
         let twice = |s: &Signature| match event {
-            ControlEvent::Rotation { .. } | ControlEvent::Root { .. } => s.key == key.public(),
+            ControlEvent::Rotation { .. } | ControlEvent::Root { .. } | ControlEvent::Spare { .. } => {
+                s.key == key.public()
+            }
             _ => s.person.as_ref() == key.person(),
         };
         if self.signatures.iter().any(twice) {

@@ -33,6 +33,7 @@ impl Withheld {
             ControlEvent::Law(article) => format!("article {}", article.id),
             ControlEvent::Roster(roster) => format!("roster {}", roster.number),
             ControlEvent::Root { .. } => "the root's key".into(),
+            ControlEvent::Spare { .. } => "the spare root key".into(),
             ControlEvent::Rotation { person, .. } => format!("the key of {person}"),
             ControlEvent::Proposal(proposal) => format!("proposal {}", proposal.id),
             ControlEvent::Vote(vote) => format!("the vote of {}", vote.person),
