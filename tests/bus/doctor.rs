@@ -146,7 +146,7 @@ fn with_certificate(operator: &Operator, cluster: &Cluster, name: &str, args: &[
     let file = operator.data.path().join(format!("{name}.yaml"));
     std::fs::write(&file, format!("kafka:\n  bootstrap: {}\n  settings:\n{lines}", operator.bootstrap)).unwrap();
     let file = file.to_str().unwrap();
-    operator.kenh(&[&["--config", file], args].concat())
+    operator.kenh(&[&["--config", file][..], args].concat())
 }
 
 /// A process that lacks a right says which, where, and who gives it, and ends; it does not wait for ever.

@@ -147,14 +147,14 @@ pub enum ConnectError {
     },
     /// It is too old, or somebody keeps it from taking what our topics need.
     #[error(
-        "the Kafka at {bootstrap} does not take what the topics of the bus need ({code}): it has to be Apache Kafka \
-         {OLDEST} or newer; upgrade its brokers, or lift the policy that forbids it"
+        "the Kafka at {bootstrap} {reason}: it has to be Apache Kafka {OLDEST} or newer; upgrade its brokers, or lift the \
+         policy that forbids it"
     )]
     TooOld {
         /// Where.
         bootstrap: String,
-        /// What it, or the client, said.
-        code: RDKafkaErrorCode,
+        /// By what it is known.
+        reason: &'static str,
     },
     /// It lets us in, and gives us no right to what every process of the bus needs.
     #[error(
@@ -187,8 +187,8 @@ impl ConnectError {
     fn of_access(options: &Options, identity: Option<&Identity>, source: AdminError) -> Self {
         let bootstrap = options.bootstrap.clone();
         let AdminError::Storage(cause) = &source else { return Self::Access { bootstrap, source } };
-        if let Some(not_taken) = cause.downcast_ref::<NotTaken>() {
-            return Self::TooOld { bootstrap, code: not_taken.code };
+        if cause.is::<NotTaken>() {
+            return Self::TooOld { bootstrap, reason: "does not take the settings of the bus's topics" };
         }
         if cause.is::<NoRight>() {
             let (who, what_to_do) = match identity {
@@ -290,9 +290,9 @@ impl KafkaLog {
         let config = settings::consumer(&options, "kenh-ask");
         let asker = Asker::from_config_and_context(&config, Complaints::default()).map_err(ConnectError::Client)?;
         reach(&asker, &options)?;
-        let id = asker.client().fetch_cluster_id(QUERY_TIMEOUT).ok_or_else(|| ConnectError::Unreachable {
+        let id = asker.client().fetch_cluster_id(QUERY_TIMEOUT).ok_or_else(|| ConnectError::TooOld {
             bootstrap: options.bootstrap.clone(),
-            reason: "the cluster tells no id".into(),
+            reason: "tells no id of its cluster",
         })?;
         let asker = Arc::new(asker);
         let topics = Arc::new(Topics::connect(&options).map_err(ConnectError::Client)?);

@@ -73,14 +73,10 @@ fn read_retention(get: impl Fn(&str) -> Option<String>) -> Retention {
     }
 }
 
-/// Why a topic was not made: the cluster does not know what it needs. A broker answers so for a setting that it has never
-/// heard of, the client for a request that a broker has never heard of.
+/// Why a topic was not made: the cluster does not know one of its settings, or somebody forbids it.
 #[derive(Debug, thiserror::Error)]
-#[error("making topic {name}: the cluster does not take what it needs ({code}); it has to be Kafka {OLDEST} or newer")]
-pub struct NotTaken {
-    name: String,
-    pub code: RDKafkaErrorCode,
-}
+#[error("making topic {0}: the cluster does not take its settings; it has to be Kafka {OLDEST} or newer")]
+pub struct NotTaken(String);
 
 /// Why a topic was not made, or read: the cluster does not let us.
 #[derive(Debug, thiserror::Error)]
@@ -151,18 +147,11 @@ impl Topics {
             topic = topic.set(key, value);
         }
         use RDKafkaErrorCode as Code;
-        let made = match block_on(self.admin.create_topics([&topic], &Self::options())) {
-            Ok(made) => made.into_iter().next(),
-            // The client knows that the broker does not know the request.
-            Err(KafkaError::AdminOp(code @ Code::UnsupportedFeature)) => Some(Err((name.to_owned(), code))),
-            Err(error) => return Err(failed(error)),
-        };
-        match made {
+        let made = block_on(self.admin.create_topics([&topic], &Self::options())).map_err(failed)?;
+        match made.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
-            Some(Err((name, code @ (Code::InvalidConfig | Code::UnsupportedFeature | Code::UnsupportedVersion)))) => {
-                Err(failed(NotTaken { name, code }))
-            }
+            Some(Err((name, Code::InvalidConfig))) => Err(failed(NotTaken(name))),
             Some(Err((name, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed))) => {
                 Err(failed(NoRight(name)))
             }
