@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::status::{CopyStatus, Status};
+use crate::status::{CopyStatus, Status, SubscriberStatus};
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +113,14 @@ pub const METRICS: &[Metric] = &[
     counter("kenh_markers_total", "Markers written.", |s| bare(float(s.router.markers))),
     counter("kenh_view_records_total", "Records written to views.", |s| bare(float(s.router.view_records))),
     gauge("kenh_stopped_views", "Views whose output is stopped.", |s| bare(float(s.router.stopped.len() as u64))),
+    gauge(
+        "kenh_copies_waiting",
+        "1 when the copies of an agency are not kept up to date, because their store, the log or a right is missing.",
+        |s| {
+            let waits = |w: &SubscriberStatus| float(u64::from(w.waiting.is_some()));
+            s.subscribers.iter().map(|w| one("agency", w.agency.as_str(), waits(w))).collect()
+        },
+    ),
     gauge("kenh_copy_rows", "Rows of a copy.", |s| s.copies.iter().map(|c| plain(of(c), float(c.rows))).collect()),
     counter("kenh_copy_changes_total", "Rows that came into a copy, changed in it or left it.", |s| {
         let changes = |c: &CopyStatus| {

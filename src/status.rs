@@ -24,6 +24,8 @@ pub struct Status {
     pub declared: Declared,
     /// The router.
     pub router: RouterStatus,
+    /// The agencies whose copies this node keeps.
+    pub subscribers: Vec<SubscriberStatus>,
     /// The copies that this node keeps, by agency.
     pub copies: Vec<CopyStatus>,
 }
@@ -132,6 +134,16 @@ pub struct Data {
     pub bytes: usize,
 }
 
+/// Who keeps the copies of one agency.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriberStatus {
+    /// Whose.
+    pub agency: Agency,
+    /// Why they are not kept up to date now, if they are not: the store, the log, a right is missing.
+    pub waiting: Option<String>,
+}
+
 /// One copy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -220,8 +232,9 @@ impl Status {
             }
         }
         let newest = router.data.iter().map(|d| d.clock_ms).max().unwrap_or(0);
-        let mut rows = Vec::new();
+        let (mut rows, mut subscribers) = (Vec::new(), Vec::new());
         for (agency, stats) in copies {
+            subscribers.push(SubscriberStatus { agency: agency.clone(), waiting: stats.waiting.clone() });
             if let Some(reason) = &stats.waiting {
                 not_ready.push(format!("copies of {agency}: {reason}"));
             }
@@ -288,6 +301,7 @@ impl Status {
                 markers: router.markers,
                 view_records: router.view_records,
             },
+            subscribers,
             copies: rows,
         }
     }

@@ -10,6 +10,7 @@ mod kafka {
     pub mod claims;
     pub mod connect;
     pub mod kill;
+    pub mod old;
     pub mod production;
     pub mod retention;
     pub mod revoke;

@@ -363,6 +363,14 @@ pub enum ClaimError {
     /// Only roles of the bus may claim.
     #[error("{0} may not claim: only roles of the bus do")]
     Denied(Principal),
+    /// The log does not let this process claim: whoever looks after it has to give it a right first.
+    #[error("group {group} cannot be claimed: this process lacks {right}")]
+    Forbidden {
+        /// Which group.
+        group: Group,
+        /// Which right, of what, and how it is given.
+        right: String,
+    },
     /// The log itself failed.
     #[error("the log failed while claiming group {0}")]
     Storage(Group, #[source] StorageError),

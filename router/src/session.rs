@@ -113,7 +113,7 @@ impl Session {
     pub(crate) fn open(config: Arc<Config>, stats: Arc<Stats>) -> Result<Self, Halt> {
         let claim = config.log.claim(&Principal::router(), &config.group).map_err(|e| match e {
             ClaimError::Storage(..) => Halt::Wait(Reason::Recovering(e.to_string())),
-            denied @ ClaimError::Denied(_) => Halt::fatal(RouterError::Claim(denied)),
+            denied @ (ClaimError::Denied(_) | ClaimError::Forbidden { .. }) => Halt::fatal(RouterError::Claim(denied)),
         })?;
         let metadata =
             Metadata::decode(&claim.committed().metadata).map_err(|e| Halt::fatal(RouterError::Metadata(e)))?;

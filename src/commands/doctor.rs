@@ -3,6 +3,7 @@
 //! Checks only look; nothing is mended. It ends with exit code 1 when one is red.
 
 mod cluster;
+mod postgres;
 mod registry;
 
 use std::collections::BTreeSet;
@@ -72,6 +73,9 @@ impl Report {
 pub fn run(doctor: &Doctor, config: &Config, output: Output) -> Result<(), Failure> {
     let mut report = Report::default();
     files(config, &mut report);
+    if let Some(to) = &config.postgres {
+        postgres::check(to, config, &mut report);
+    }
     match Node::reach(config) {
         Err(error) => report.add(
             "the log opens",

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use crate::disk::SmallDisk;
+
 /// A cluster. It ends when this is dropped or the process is gone, however it went: its script waits for the end of the
 /// pipe that we hold.
 pub struct Cluster {
@@ -24,7 +26,16 @@ impl Cluster {
     /// When it does not start: a test that needs a part which is missing fails.
     #[must_use]
     pub fn start(nodes: u32) -> Self {
-        Self::run(nodes, &[])
+        Self::run(nodes, &[], None)
+    }
+
+    /// One node with all that it has on a disk of the test's own.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_on(disk: &SmallDisk) -> Self {
+        Self::run(1, &[], Some(disk.path().join("kafka")))
     }
 
     /// The same behind mutual TLS, where what no access list allows is denied: see [`Self::identity`].
@@ -33,13 +44,14 @@ impl Cluster {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_tls(nodes: u32) -> Self {
-        Self::run(nodes, &["--tls"])
+        Self::run(nodes, &["--tls"], None)
     }
 
-    fn run(nodes: u32, more: &[&str]) -> Self {
+    fn run(nodes: u32, more: &[&str], dir: Option<PathBuf>) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let port = free_ports();
-        let dir = root.join("target").join(format!("kafka-test-{}-{port}", std::process::id()));
+        let own = || root.join("target").join(format!("kafka-test-{}-{port}", std::process::id()));
+        let dir = dir.unwrap_or_else(own);
         let mut child = Command::new(root.join("scripts/kafka"))
             .args(["run", "--nodes", &nodes.to_string(), "--port", &port.to_string(), "--dir"])
             .arg(&dir)
@@ -124,7 +136,17 @@ impl Cluster {
         self.script("kill", &[&node.to_string()]);
     }
 
-    /// Starts a killed node again on its data and waits until it is ready.
+    /// Waits until a node has ended by itself.
+    ///
+    /// # Panics
+    /// When it has not after three times [`PATIENCE`](crate::PATIENCE).
+    pub fn await_end(&self, node: u32) {
+        let pid = std::fs::read_to_string(self.dir.join(format!("node-{node}/pid"))).unwrap();
+        let process = Path::new("/proc").join(pid.trim());
+        crate::outside::until("the broker to end", 3 * crate::PATIENCE, || (!process.exists()).then_some(()));
+    }
+
+    /// Starts a node that has ended again on its data and waits until it is ready.
     pub fn restart(&self, node: u32) {
         self.script("start", &[&node.to_string()]);
     }

@@ -6,6 +6,7 @@
 //! | [`faults`] | what such a log is told to do wrong: refuse, fill up, lose an answer, hold, deny |
 //! | [`mod@conformance`] | one test per promise of [`kenh_domain::log`], for any log |
 //! | [`kafka`] | a real Apache Kafka of the test's own, to be killed and started again |
+//! | [`disk`] | a disk of a few MiB, to be filled |
 //! | [`builders`] | an agency, a contract, a grant, a control record, a topic |
 //! | [`hand_on!`] | the methods of a log that a double before it does not change |
 //! | [`outside`] | waiting for a state, a program without our environment |
@@ -18,6 +19,7 @@
 
 pub mod builders;
 pub mod conformance;
+pub mod disk;
 pub mod faults;
 mod hand_on;
 pub mod kafka;

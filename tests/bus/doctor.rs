@@ -138,3 +138,30 @@ fn a_wrong_bootstrap_is_refused_at_the_start() {
     let found = lines[0]["found"].as_str().unwrap();
     assert!(code == Some(1) && found.contains(&bootstrap) && found.contains("kafka.bootstrap"), "{lines:?}");
 }
+
+/// A process with this certificate, told so by a file as an operator has it.
+fn with_certificate(operator: &Operator, cluster: &Cluster, name: &str, args: &[&str]) -> Output {
+    let settings = cluster.identity(name, 1);
+    let lines: String = settings.iter().map(|(key, value)| format!("    {key}: {value}\n")).collect();
+    let file = operator.data.path().join(format!("{name}.yaml"));
+    std::fs::write(&file, format!("kafka:\n  bootstrap: {}\n  settings:\n{lines}", operator.bootstrap)).unwrap();
+    let file = file.to_str().unwrap();
+    operator.kenh(&[&["--config", file][..], args].concat())
+}
+
+/// A process that lacks a right says which, where, and who gives it, and ends; it does not wait for ever.
+#[test]
+fn a_role_that_lacks_a_right_is_refused_at_the_start() {
+    let cluster = Cluster::start_tls(1);
+    let operator = Operator::at(cluster.bootstrap());
+    let at = cluster.bootstrap();
+    said(&with_certificate(&operator, &cluster, "kenh-control", &["apply", "schemas", "broker-config"]), 0, &[]);
+    for name in ["kenh-router", "kenh-serve"] {
+        let admit = format!("kenh enroll admit {name} 1");
+        said(&with_certificate(&operator, &cluster, name, &["route"]), 1, &[at, "no right to the topic", &admit]);
+    }
+    // In force, and not for this role: it may read what there is, and not claim.
+    said(&with_certificate(&operator, &cluster, "kenh-control", &["enroll", "admit", "kenh-serve", "1"]), 0, &[]);
+    let lacks = "lacks WRITE on the transactional id kenh.main";
+    said(&with_certificate(&operator, &cluster, "kenh-serve", &["route"]), 1, &[at, lacks, "docs/boundary.md"]);
+}

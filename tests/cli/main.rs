@@ -9,9 +9,10 @@
 //! | [`declared`] | every refusal of declared state: place, hint, nothing changed |
 //! | [`bad_input`] | every refusal of a record: number, field, rule; the others go on |
 //! | [`node`] | a running node: commands, HTTP, signals, kill -9 |
+//! | [`full_disk`] | the disk of an agency's copies full under a running node |
 //! | [`secrecy`] | no record key, value or token in anything that a node writes but its answers |
 //! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
-//! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies |
+//! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies, a full disk, doctor |
 //! | [`review`] | a review: propose, read, vote, release |
 //! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
 //! | [`tour`] | scripts/tour, as it is |
@@ -22,6 +23,7 @@
 mod bad_input;
 mod declared;
 mod demo;
+mod full_disk;
 mod harness;
 mod node;
 mod own_data;

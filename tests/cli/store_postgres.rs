@@ -1,15 +1,17 @@
 //! Copies in a real PostgreSQL, from the command line: reform day counted by SQL, what an agency's own role may do, a
-//! server that dies under a running node, and what is never said. A database a test; `scripts/postgres` starts the server.
+//! server that dies under a running node, one without room, what doctor finds, and what is never said. A database a test; `scripts/postgres` starts the server.
 
 use std::fs;
 use std::process::Command;
 
+use kenh_testkit::disk::SmallDisk;
 use kenh_testkit::postgres::Cluster;
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
 use serde_json::{Value, json};
 
 use crate::bad_input::person;
+use crate::full_disk;
 use crate::harness::{Place, Said, Up, finish, repository, until};
 
 const PEOPLE: &str = "dan-cu";
@@ -245,6 +247,77 @@ fn a_server_that_dies_is_waited_for_and_nothing_is_lost_or_counted_twice_or_said
         let line = logged.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret} is in the log: {}", line.unwrap_or_default());
     }
+}
+
+/// Its log on one disk, as is usual, and the copies on another, which is full: PostgreSQL refuses what needs room. (One
+/// whose log has no room ends itself, and is a server that dies.)
+#[test]
+fn a_server_without_room_is_waited_for() {
+    let disk = SmallDisk::of_postgres(64);
+    let server = Cluster::start();
+    let database = Database::new(&server, "day", Place::with_shipped_applied());
+    let place = disk.path().display();
+    database.superuser("postgres").batch_execute(&format!("CREATE TABLESPACE nho LOCATION '{place}'")).unwrap();
+    database.superuser("postgres").batch_execute("ALTER DATABASE day SET TABLESPACE nho").unwrap();
+    let up = database.up();
+    full_disk::is_waited_for(&disk, &database.place, &up, "53100");
+    up.stop();
+}
+
+/// Each thing that doctor looks at, as it should be and not.
+#[test]
+fn doctor_looks_at_the_server() {
+    let database = Database::new(Cluster::shared(), "kham", Place::with_shipped_applied());
+    database.place.write("kenh.yaml", "copies:\n  - agency: H29\n    store: postgres\n");
+    let doctor = |url: &str, password: &str, code: i32| {
+        let mut command = database.place.command(["doctor", "--output", "json"]);
+        command.env("KENH_POSTGRES", url).env("KENH_POSTGRES_PASSWORD", "env:ITS").env("ITS", password);
+        let lines = finish(command, b"").exits(code).json();
+        let lines = lines.as_array().unwrap().iter().filter(|l| l["check"].as_str().unwrap().contains("PostgreSQL"));
+        let line = |l: &Value| {
+            let text = |name: &str| l[name].as_str().unwrap().to_owned();
+            (text("verdict"), text("found"), text("whatToDo"))
+        };
+        lines.map(line).collect::<Vec<_>>()
+    };
+    let (url, password) = (database.url(), database.server.password());
+    let verdicts = |lines: &[(String, String, String)]| -> Vec<String> { lines.iter().map(|l| l.0.clone()).collect() };
+    let good = doctor(&url, password, 0);
+    assert_eq!(verdicts(&good), ["green"; 4], "{good:?}");
+    assert!(good[0].1.starts_with("PostgreSQL 1") && good[0].1.ends_with("on this machine"), "{good:?}");
+
+    // It only looks: there is nothing for a stranger to use, and he may make nothing.
+    let mut owner = database.superuser("postgres");
+    owner.batch_execute("CREATE ROLE khach LOGIN PASSWORD 'khach'").unwrap();
+    let stranger = url.replace("kenh@", "khach@");
+    let lines = doctor(&stranger, "khach", 1);
+    assert_eq!(verdicts(&lines), ["green", "green", "green", "red"], "{lines:?}");
+    assert!(lines[3].2.ends_with("GRANT CREATE ON DATABASE kham TO khach"), "{lines:?}");
+    owner.batch_execute("GRANT CREATE ON DATABASE kham TO khach").unwrap();
+    assert_eq!(verdicts(&doctor(&stranger, "khach", 0)), ["green"; 4]);
+    // The schemas are there, and another's.
+    database.kenh(&["subscribe", "H29", "--once", "--store", "postgres"]).ok();
+    let lines = doctor(&stranger, "khach", 1);
+    assert!(lines[3].2.ends_with("GRANT USAGE, CREATE ON SCHEMA kenh_h29 TO khach"), "{lines:?}");
+    // Their owner needs no right to make more.
+    owner.batch_execute("ALTER DATABASE kham OWNER TO postgres").unwrap();
+    assert_eq!(verdicts(&doctor(&url, password, 0)), ["green"; 4]);
+
+    let ascii = "CREATE DATABASE kham_ascii OWNER kenh ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0";
+    owner.batch_execute(ascii).unwrap();
+    let lines = doctor(&url.replace("/kham", "/kham_ascii"), password, 1);
+    assert_eq!(verdicts(&lines), ["green", "red", "green", "green"], "{lines:?}");
+    assert!(lines[1].2.contains("not in UTF8"), "{lines:?}");
+
+    let lines = doctor(&url, "sai", 1);
+    assert_eq!(verdicts(&lines), ["red"], "{lines:?}");
+    assert!(lines[0].1.contains("28P01") && lines[0].2.contains("docs/postgres.md"), "{lines:?}");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let lines = doctor(&format!("postgresql://kenh@{nobody}/kham"), password, 1);
+    assert!(lines.len() == 1 && lines[0].1.contains("Connection refused"), "{lines:?}");
+    // Beyond this machine it is spoken to over TLS or not at all.
+    let lines = doctor(&format!("{url}?sslmode=require"), password, 1);
+    assert!(lines.len() == 1 && lines[0].1.contains("does not support TLS"), "{lines:?}");
 }
 
 #[test]

@@ -28,11 +28,12 @@ use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::types::RDKafkaRespErr;
 use serde::{Deserialize, Serialize};
 
 use super::boundary::{Lists, Serials};
 use super::fetch::{Fetched, Fetcher, is_transient};
-use super::topics::Topics;
+use super::topics::{NoRight, Topics};
 use super::{ADMIN_TIMEOUT, Asker, Options, QUERY_TIMEOUT, settings};
 
 pub const NAME: &str = "kenh.access";
@@ -110,6 +111,10 @@ impl AccessLists {
     pub fn open(options: &Options, topics: Arc<Topics>, asker: Arc<Asker>) -> Result<Arc<Self>, AdminError> {
         // A role that may read it need not be one that may make it.
         let exists = asker.fetch_metadata(Some(NAME), QUERY_TIMEOUT).map_err(failed)?;
+        let denied = Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+        if exists.topics().iter().any(|topic| topic.error() == denied) {
+            return Err(failed(NoRight(NAME.into())));
+        }
         if exists.topics().iter().all(|topic| topic.partitions().is_empty()) {
             topics.make(NAME, 1, Retention::Compacted { tombstone_days: 30 })?;
         }

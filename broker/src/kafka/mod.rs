@@ -67,7 +67,7 @@ use access::AccessLists;
 use claim::KafkaClaim;
 use pool::Pool;
 use reader::KafkaReader;
-use topics::Topics;
+use topics::{NoRight, NotTaken, OLDEST, Topics};
 use writer::{KafkaWriter, Shared};
 
 /// How long an administrative request may take.
@@ -145,6 +145,29 @@ pub enum ConnectError {
         /// What the client said last.
         reason: String,
     },
+    /// It is too old, or somebody keeps it from taking what our topics need.
+    #[error(
+        "the Kafka at {bootstrap} {reason}: it has to be Apache Kafka {OLDEST} or newer; upgrade its brokers, or lift the \
+         policy that forbids it"
+    )]
+    TooOld {
+        /// Where.
+        bootstrap: String,
+        /// By what it is known.
+        reason: &'static str,
+    },
+    /// It lets us in, and gives us no right to what every process of the bus needs.
+    #[error(
+        "the Kafka at {bootstrap} gives {who} no right to the topic kenh.access, which every role needs: {what_to_do}"
+    )]
+    Denied {
+        /// Where.
+        bootstrap: String,
+        /// Who we are to it.
+        who: String,
+        /// What to do.
+        what_to_do: String,
+    },
     /// The access lists cannot be read.
     #[error(
         "the topic kenh.access of {bootstrap} cannot be made, read or understood: check that this user may create, read \
@@ -157,6 +180,31 @@ pub enum ConnectError {
         #[source]
         source: AdminError,
     },
+}
+
+impl ConnectError {
+    /// Why the access lists could not be made or read.
+    fn of_access(options: &Options, identity: Option<&Identity>, source: AdminError) -> Self {
+        let bootstrap = options.bootstrap.clone();
+        let AdminError::Storage(cause) = &source else { return Self::Access { bootstrap, source } };
+        if cause.is::<NotTaken>() {
+            return Self::TooOld { bootstrap, reason: "does not take the settings of the bus's topics" };
+        }
+        if cause.is::<NoRight>() {
+            let (who, what_to_do) = match identity {
+                Some(Identity { system, serial }) => (
+                    format!("{system} with certificate {serial}"),
+                    format!("`kenh enroll admit {system} {serial}`, with control's settings, puts it in force"),
+                ),
+                None => (
+                    "this user".to_owned(),
+                    "let it create, read and write it, or set another in `kafka.settings`".to_owned(),
+                ),
+            };
+            return Self::Denied { bootstrap, who, what_to_do };
+        }
+        Self::Access { bootstrap, source }
+    }
 }
 
 /// Keeps what the client complains about while it connects.
@@ -242,13 +290,13 @@ impl KafkaLog {
         let config = settings::consumer(&options, "kenh-ask");
         let asker = Asker::from_config_and_context(&config, Complaints::default()).map_err(ConnectError::Client)?;
         reach(&asker, &options)?;
-        let id = asker.client().fetch_cluster_id(QUERY_TIMEOUT).ok_or_else(|| ConnectError::Unreachable {
+        let id = asker.client().fetch_cluster_id(QUERY_TIMEOUT).ok_or_else(|| ConnectError::TooOld {
             bootstrap: options.bootstrap.clone(),
-            reason: "the cluster tells no id".into(),
+            reason: "tells no id of its cluster",
         })?;
         let asker = Arc::new(asker);
         let topics = Arc::new(Topics::connect(&options).map_err(ConnectError::Client)?);
-        let wrong = |source| ConnectError::Access { bootstrap: options.bootstrap.clone(), source };
+        let wrong = |source| ConnectError::of_access(&options, identity.as_ref(), source);
         let access = match identity.as_ref().filter(|me| !me.system.is_role()) {
             Some(me) => AccessLists::guest(&options, topics.clone(), asker.clone(), me.system.clone()),
             None => AccessLists::open(&options, topics.clone(), asker.clone()),
@@ -339,7 +387,15 @@ impl Log for KafkaLog {
             return Err(ClaimError::Denied(principal.clone()));
         }
         let claim = KafkaClaim::new(&self.options, group, &self.topics);
-        Ok(Box::new(claim.map_err(|e| ClaimError::Storage(group.clone(), Box::new(e)))?))
+        let claim = claim.map_err(|error| match missing_right(&error, group) {
+            Some(right) => {
+                let to_do = "give it, or put its certificate in force: docs/boundary.md";
+                let right = format!("{right}, at the Kafka {}: {to_do}", self.options.bootstrap);
+                ClaimError::Forbidden { group: group.clone(), right }
+            }
+            None => ClaimError::Storage(group.clone(), Box::new(error)),
+        });
+        Ok(Box::new(claim?))
     }
 
     fn writer(&self, principal: &Principal) -> Box<dyn Writer> {
@@ -375,6 +431,17 @@ impl Log for KafkaLog {
             self.mend()?;
         }
         Ok(())
+    }
+}
+
+/// Which right it was that the cluster missed when a group was claimed.
+fn missing_right(error: &KafkaError, group: &Group) -> Option<String> {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code()? {
+        Code::TransactionalIdAuthorizationFailed => Some(format!("WRITE on the transactional id kenh.{group}")),
+        Code::GroupAuthorizationFailed => Some(format!("READ on the group kenh.{group}")),
+        Code::ClusterAuthorizationFailed => Some("IDEMPOTENT_WRITE on the cluster".to_owned()),
+        _ => None,
     }
 }
 

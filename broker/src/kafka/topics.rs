@@ -16,6 +16,10 @@ use super::{ADMIN_TIMEOUT, Options, QUERY_TIMEOUT, settings};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// Oldest Apache Kafka that has everything we ask for: the newest of it is the topic setting `max.compaction.lag.ms`
+/// (KIP-354). Access lists of prefixes are of 2.0, transactions and record headers of 0.11.
+pub const OLDEST: &str = "2.3";
+
 /// How long a compacted topic may show more than the latest record of a key.
 const COMPACTION_LAG_MS: i64 = DAY_MS;
 
@@ -69,6 +73,16 @@ fn read_retention(get: impl Fn(&str) -> Option<String>) -> Retention {
         days("retention.ms").map_or(Retention::Forever, Retention::Days)
     }
 }
+
+/// Why a topic was not made: the cluster does not know one of its settings, or somebody forbids it.
+#[derive(Debug, thiserror::Error)]
+#[error("making topic {0}: the cluster does not take its settings; it has to be Kafka {OLDEST} or newer")]
+pub struct NotTaken(String);
+
+/// Why a topic was not made, or read: the cluster does not let us.
+#[derive(Debug, thiserror::Error)]
+#[error("topic {0}: the cluster gives no right to it")]
+pub struct NoRight(pub String);
 
 impl Topics {
     pub fn connect(options: &Options) -> Result<Self, KafkaError> {
@@ -138,11 +152,16 @@ impl Topics {
         for (key, value) in &settings {
             topic = topic.set(key, value);
         }
+        use RDKafkaErrorCode as Code;
         let made = block_on(self.admin.create_topics([&topic], &Self::options())).map_err(failed)?;
         match made.into_iter().next() {
             Some(Ok(_)) => Ok(true),
-            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
-            Some(Err((name, RDKafkaErrorCode::InvalidReplicationFactor))) => Err(failed(format!(
+            Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
+            Some(Err((name, Code::InvalidConfig))) => Err(failed(NotTaken(name))),
+            Some(Err((name, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed))) => {
+                Err(failed(NoRight(name)))
+            }
+            Some(Err((name, Code::InvalidReplicationFactor))) => Err(failed(format!(
                 "making topic {name} with {} replicas: the cluster has fewer brokers; set `kafka.replication` to their number",
                 self.replication
             ))),

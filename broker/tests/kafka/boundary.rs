@@ -8,7 +8,8 @@ use kenh_broker::kafka::acl::{self, Kind, Line, Pattern, Right};
 use kenh_broker::kafka::{ConnectError, KafkaLog, Options, settings};
 use kenh_domain::identity::Serial;
 use kenh_domain::log::{
-    Access, AdminError, Batch, Log as _, NewRecord, Operation, Position, ReadError, Retention, TopicSpec, WriteError,
+    Access, AdminError, Batch, ClaimError, Log as _, NewRecord, Operation, Position, ReadError, Retention, TopicSpec,
+    WriteError,
 };
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::topic::Topic;
@@ -297,6 +298,35 @@ fn the_router_has_the_rights_it_needs_and_no_others() {
     assert!(router.delete_topic(&data).is_err());
     let admin: AdminClient<DefaultClientContext> = raw.create().unwrap();
     assert!(acl::create(&admin, &[planted()]).is_err());
+}
+
+/// A role whose certificate is not in force, and a user without rights, are told at the start what to do.
+#[test]
+fn a_role_without_rights_is_refused_at_the_start() {
+    control();
+    let refused = KafkaLog::connect(options("kenh-router", 99)).err().unwrap();
+    let said = refused.to_string();
+    assert!(matches!(refused, ConnectError::Denied { .. }), "{refused:?}");
+    for part in
+        [Cluster::shared_tls().bootstrap(), "kenh-router with certificate 99", "kenh enroll admit kenh-router 99"]
+    {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+}
+
+/// It may read the access lists, and may not commit: a router that would wait for ever.
+#[test]
+fn a_claim_without_its_right_is_refused_with_the_right() {
+    let control = control();
+    let serve = system("kenh-serve");
+    control.set_serials(&serve, &serials(&[7])).unwrap();
+    let log = connect("kenh-serve", 7);
+    let refused = log.claim(&Principal::router(), &Group::new("refused").unwrap()).err().unwrap();
+    let said = refused.to_string();
+    assert!(matches!(refused, ClaimError::Forbidden { .. }), "{refused:?}");
+    for part in ["WRITE on the transactional id kenh.refused", Cluster::shared_tls().bootstrap(), "docs/boundary.md"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
 }
 
 /// A certificate that is none of the bus's: of another CA, or of this one with another kind of name.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,16 +24,43 @@ const DELETE_AT_ONCE: usize = 10_000;
 /// A change of one key: its new value, or none to delete it.
 pub type Put = (Vec<u8>, Option<Bytes>);
 
+/// Bytes that rows leave free on the file system: for what a store writes in the background, for notes, and for removing
+/// rows, which must not wait for room.
+const RESERVE_BYTES: u64 = 64 << 20;
+/// Bytes that everything else leaves free: a store that meets a full disk in the middle of a write has to be opened again,
+/// for which it needs room, and cannot be read until then.
+const LAST_BYTES: u64 = 8 << 20;
+
+/// Whether changes leave `leave` bytes free on the file system of `dir`.
+fn room(dir: &Path, changes: &[Put], leave: u64) -> Result<(), StorageError> {
+    let stat = rustix::fs::statvfs(dir)?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let bytes: usize = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
+    // Once in a journal, once where they stay.
+    let needed = (bytes as u64).saturating_mul(2).saturating_add(leave);
+    if free >= needed {
+        return Ok(());
+    }
+    let (free, needed) = (free >> 20, needed.div_ceil(1 << 20));
+    Err(format!("its file system has {free} MiB free, and {needed} are needed: make room").into())
+}
+
+/// What a view says that was made before a write failed and is used afterwards.
+pub const CLOSED: &str = "a write failed meanwhile";
+
 /// An ordered key-value store.
 pub trait Kv: Send + Sync {
     /// Makes all changes in one atomic durable step. Keys are sorted and occur once.
     ///
     /// # Errors
-    /// Whatever failed; all of it happened or none.
+    /// Whatever failed; all of it happened or none, and the next view shows which.
     fn write(&self, changes: Vec<Put>) -> Result<(), StorageError>;
 
     /// One state to read from.
-    fn view(&self) -> Box<dyn KvView + '_>;
+    ///
+    /// # Errors
+    /// When a write failed before, and it cannot be opened again.
+    fn view(&self) -> Result<Box<dyn KvView + '_>, StorageError>;
 }
 
 /// One state of an ordered key-value store.
@@ -53,6 +81,8 @@ pub trait KvView {
 /// A store of copies over a key-value store.
 pub struct KvStore<K> {
     kv: K,
+    /// Where its files lie.
+    dir: PathBuf,
     /// Held by whoever writes.
     writer: Mutex<()>,
     /// Heads as last read, by the bytes they were read from: they change rarely and are asked for with every look-up.
@@ -79,10 +109,11 @@ fn to_json<T: Serialize>(value: &T) -> Result<Bytes, StoreError> {
 }
 
 impl<K: Kv> KvStore<K> {
-    /// Over a key-value store that is new or was written by this release or an earlier one. Finishes what a discarding
-    /// has left.
-    pub(super) fn new(kv: K) -> Result<Self, StoreError> {
-        let format = kv.view().get(layout::FORMAT_KEY).map_err(failed("read its format"))?;
+    /// Over a key-value store in `dir` that is new or was written by this release or an earlier one. Finishes what a
+    /// discarding has left.
+    pub(super) fn new(kv: K, dir: &Path) -> Result<Self, StoreError> {
+        let store = Self { kv, dir: dir.to_owned(), writer: Mutex::default(), known: Mutex::default() };
+        let format = store.view()?.get(layout::FORMAT_KEY).map_err(failed("read its format"))?;
         match format {
             None => {
                 let mut empty = true;
@@ -90,12 +121,12 @@ impl<K: Kv> KvStore<K> {
                     empty = false;
                     ControlFlow::Break(())
                 };
-                kv.view().scan(&[], &[0xff], &mut any).map_err(failed("be read"))?;
+                store.view()?.scan(&[], &[0xff], &mut any).map_err(failed("be read"))?;
                 if !empty {
                     return Err(StoreError::Damaged { what: "its format number" });
                 }
                 let format = Bytes::copy_from_slice(&FORMAT.to_be_bytes());
-                kv.write(vec![(layout::FORMAT_KEY.to_vec(), Some(format))]).map_err(failed("be made"))?;
+                store.write("be made", vec![(layout::FORMAT_KEY.to_vec(), Some(format))])?;
             }
             Some(bytes) => {
                 let wrong = StoreError::Damaged { what: "its format number" };
@@ -105,7 +136,6 @@ impl<K: Kv> KvStore<K> {
                 }
             }
         }
-        let store = Self { kv, writer: Mutex::default(), known: Mutex::default() };
         for (generation, head) in store.heads()? {
             if head.state == HeadState::Discarded {
                 store.remove(generation)?;
@@ -119,8 +149,21 @@ impl<K: Kv> KvStore<K> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn view(&self) -> Result<Box<dyn KvView + '_>, StoreError> {
+        self.kv.view().map_err(failed("be opened again"))
+    }
+
+    /// Makes changes that are small, or remove.
+    fn write(&self, doing: &'static str, changes: Vec<Put>) -> Result<(), StoreError> {
+        self.write_and_leave(LAST_BYTES, doing, changes)
+    }
+
+    fn write_and_leave(&self, free: u64, doing: &'static str, changes: Vec<Put>) -> Result<(), StoreError> {
+        room(&self.dir, &changes, free).and_then(|()| self.kv.write(changes)).map_err(failed(doing))
+    }
+
     fn heads(&self) -> Result<Vec<(Generation, Head)>, StoreError> {
-        heads(&*self.kv.view())
+        heads(&*self.view()?)
     }
 
     /// Deletes the contents of a generation, and at the end its head and place.
@@ -132,15 +175,15 @@ impl<K: Kv> KvStore<K> {
                     keys.push((key.to_vec(), None));
                     if keys.len() < DELETE_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 };
-                self.kv.view().scan(&start, &end, &mut collect).map_err(failed("read a generation to remove it"))?;
+                self.view()?.scan(&start, &end, &mut collect).map_err(failed("read a generation to remove it"))?;
                 if keys.is_empty() {
                     break;
                 }
-                self.kv.write(keys).map_err(failed("remove a generation"))?;
+                self.write("remove a generation", keys)?;
             }
         }
         let rest = vec![(layout::head(generation), None), (layout::place(generation), None)];
-        self.kv.write(rest).map_err(failed("remove a generation"))
+        self.write("remove a generation", rest)
     }
 
     /// The head of a generation that is there.
@@ -197,7 +240,7 @@ fn info(view: &dyn KvView, generation: Generation, head: Head) -> Result<Generat
 
 impl<K: Kv> ViewStore for KvStore<K> {
     fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError> {
-        let view = self.kv.view();
+        let view = self.view()?;
         let there = heads(&*view)?.into_iter().filter(|(_, head)| head.state != HeadState::Discarded);
         there.map(|(generation, head)| info(&*view, generation, head)).collect()
     }
@@ -206,7 +249,7 @@ impl<K: Kv> ViewStore for KvStore<K> {
         let schema = Schema::parse(&card.schema)
             .map_err(|e| StoreError::Refused(format!("the schema of {} cannot be used: {e}", card.topic())))?;
         let _guard = self.lock();
-        let next = self.kv.view().get(layout::NEXT_KEY).map_err(failed("read the next generation"))?;
+        let next = self.view()?.get(layout::NEXT_KEY).map_err(failed("read the next generation"))?;
         let number = match next {
             None => 1,
             Some(bytes) => {
@@ -223,25 +266,25 @@ impl<K: Kv> ViewStore for KvStore<K> {
             (layout::head(generation), Some(to_json(&head)?)),
             (layout::place(generation), Some(to_json(&place)?)),
         ];
-        self.kv.write(changes).map_err(failed("begin a generation"))?;
+        self.write("begin a generation", changes)?;
         Ok(generation)
     }
 
     fn set_card(&self, generation: Generation, card: &ViewCard) -> Result<(), StoreError> {
         let _guard = self.lock();
-        let mut head = self.known(&*self.kv.view(), generation)?.head.clone();
+        let mut head = self.known(&*self.view()?, generation)?.head.clone();
         if head.card.topic() != card.topic() || head.card.schema != card.schema {
             return Err(StoreError::Refused(format!("generation {generation} is of another edition or schema")));
         }
         head.card = Arc::new(card.clone());
-        self.kv.write(vec![(layout::head(generation), Some(to_json(&head)?))]).map_err(failed("keep a card"))
+        self.write("keep a card", vec![(layout::head(generation), Some(to_json(&head)?))])
     }
 
     fn apply(&self, generation: Generation, batch: &Batch, progress: &Progress) -> Result<Counters, StoreError> {
         let _guard = self.lock();
         let mut changes: BTreeMap<Vec<u8>, Option<Bytes>> = BTreeMap::new();
         let counters = {
-            let view = self.kv.view();
+            let view = self.view()?;
             let known = self.known(&*view, generation)?;
             let Place { counters, .. } = place(&*view, generation)?;
             let mut spans = Spans::new();
@@ -267,14 +310,14 @@ impl<K: Kv> ViewStore for KvStore<K> {
         };
         let place = Place { progress: progress.clone(), counters };
         changes.insert(layout::place(generation), Some(to_json(&place)?));
-        self.kv.write(changes.into_iter().collect()).map_err(failed("apply a batch"))?;
+        self.write_and_leave(RESERVE_BYTES, "apply a batch", changes.into_iter().collect())?;
         Ok(counters)
     }
 
     fn publish(&self, generation: Generation) -> Result<(), StoreError> {
         let _guard = self.lock();
         let (changes, replaced) = {
-            let view = self.kv.view();
+            let view = self.view()?;
             let mut shown = self.known(&*view, generation)?.head.clone();
             if shown.state == HeadState::Shown {
                 return Ok(());
@@ -290,7 +333,7 @@ impl<K: Kv> ViewStore for KvStore<K> {
             }
             (changes, replaced)
         };
-        self.kv.write(changes.into_iter().collect()).map_err(failed("show a generation"))?;
+        self.write("show a generation", changes.into_iter().collect())?;
         for (old, _) in replaced {
             self.remove(old)?;
         }
@@ -299,32 +342,36 @@ impl<K: Kv> ViewStore for KvStore<K> {
 
     fn discard(&self, generation: Generation) -> Result<(), StoreError> {
         let _guard = self.lock();
-        let stored = self.kv.view().get(&layout::head(generation)).map_err(failed("read a generation"))?;
+        let stored = self.view()?.get(&layout::head(generation)).map_err(failed("read a generation"))?;
         let Some(stored) = stored else { return Ok(()) };
         let mut head: Head = from_json("the head of a generation", &stored)?;
         if head.state != HeadState::Discarded {
             head.state = HeadState::Discarded;
             let change = (layout::head(generation), Some(to_json(&head)?));
-            self.kv.write(vec![change]).map_err(failed("discard a generation"))?;
+            self.write("discard a generation", vec![change])?;
         }
         self.remove(generation)
     }
 
     fn snapshot(&self, generation: Generation) -> Result<Box<dyn Snapshot + '_>, StoreError> {
-        let view = self.kv.view();
+        let view = self.view()?;
         let info = info(&*view, generation, self.known(&*view, generation)?.head.clone())?;
         Ok(Box::new(KvSnapshot { view, info }))
     }
 
+    fn probe(&self) -> Result<(), StoreError> {
+        room(&self.dir, &[], RESERVE_BYTES).map_err(failed("find room"))
+    }
+
     fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let note = self.kv.view().get(&layout::note(name)).map_err(failed("read a note"))?;
+        let note = self.view()?.get(&layout::note(name)).map_err(failed("read a note"))?;
         Ok(note.map(Vec::from))
     }
 
     fn set_note(&self, name: &str, note: Option<&[u8]>) -> Result<(), StoreError> {
         let _guard = self.lock();
         let change = (layout::note(name), note.map(Bytes::copy_from_slice));
-        self.kv.write(vec![change]).map_err(failed("write a note"))
+        self.write("write a note", vec![change])
     }
 }
 
@@ -376,5 +423,86 @@ impl Snapshot for KvSnapshot<'_> {
         };
         self.view.scan(&start, &layout::end_of(&prefix), &mut each).map_err(failed("read an index"))?;
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kenh_testkit::disk::SmallDisk;
+
+    use super::super::fjall::Fjall;
+    use super::super::sled::Sled;
+    use super::*;
+
+    const DISK_MIB: u32 = 64;
+    /// Enough of them for what a store gathers before it writes: a failure then comes while it is being gathered, too.
+    const PUTS: u32 = 2_000;
+    const PADDING: usize = 900;
+
+    /// Batch `n`: keys of its own, and its number under a key that they all have.
+    fn batch(n: u32) -> Vec<Put> {
+        let of = |i: u32| (format!("{n:04}.{i:04}").into_bytes(), Some(Bytes::from(vec![b'7'; PADDING])));
+        let last = (b"last".to_vec(), Some(Bytes::copy_from_slice(&n.to_be_bytes())));
+        (0..PUTS).map(of).chain([last]).collect()
+    }
+
+    /// The batches that are there; each is there as a whole.
+    fn there(kv: &impl Kv) -> u32 {
+        let view = kv.view().unwrap();
+        let last = view.get(b"last").unwrap().map_or(0, |n| u32::from_be_bytes(n.as_ref().try_into().unwrap()));
+        let mut keys = Vec::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            assert_eq!(value.len(), PADDING);
+            keys.push(key.to_vec());
+            ControlFlow::Continue(())
+        };
+        view.scan(b"0", b"l", &mut visit).unwrap();
+        let wanted: Vec<_> = (1..=last).flat_map(batch).map(|(key, _)| key).filter(|key| key != b"last").collect();
+        assert!(keys == wanted, "{} keys, and {} of {last} batches", keys.len(), wanted.len());
+        last
+    }
+
+    fn chain(error: &dyn std::error::Error) -> String {
+        error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
+    }
+
+    fn a_disk_that_fills_up_ends_no_store<K: Kv>(open: fn(&Path) -> Result<K, StoreError>) {
+        let disk = SmallDisk::new(DISK_MIB);
+        let kv = open(disk.path()).unwrap();
+        let mut written = 0;
+        for round in 0..3 {
+            disk.fill((2 << 20) + round * 300_000);
+            let error = loop {
+                match kv.write(batch(written + 1)) {
+                    Ok(()) => written += 1,
+                    Err(error) => break error,
+                }
+                assert!(written < 100, "the disk is never full");
+            };
+            assert!(chain(&*error).contains("No space left"), "{}", chain(&*error));
+            // Until there is room it may not even open again.
+            disk.fill(0);
+            assert!(kv.write(batch(written + 1)).is_err());
+            disk.empty();
+            // The batch that failed is there or it is not, as a whole.
+            let found = there(&kv);
+            assert!(found == written || found == written + 1, "{found} batches, {written} were written");
+            written = found;
+            kv.write(batch(written + 1)).unwrap();
+            written += 1;
+            assert_eq!(there(&kv), written);
+        }
+        drop(kv);
+        assert_eq!(there(&open(disk.path()).unwrap()), written);
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_ends_no_sled() {
+        a_disk_that_fills_up_ends_no_store(Sled::open);
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_ends_no_fjall() {
+        a_disk_that_fills_up_ends_no_store(Fjall::open);
     }
 }

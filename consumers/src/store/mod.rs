@@ -16,6 +16,8 @@
 //!   format) and given back byte for byte.
 //! - A discarded generation is gone for readers at once, and nothing of it stays in the store's files longer than the
 //!   store's own cleaning takes.
+//! - A disk without room fails what would fill it, and nothing else: rows can be read, and be removed, which needs a little
+//!   room that others are kept from. When there is room again the store goes on, without being opened anew by its owner.
 //! - A store written by a newer release is refused and left as it is.
 
 mod batch;
@@ -225,8 +227,8 @@ pub trait ViewStore: Send + Sync {
     /// [`StoreError::Missing`].
     fn snapshot(&self, generation: Generation) -> Result<Box<dyn Snapshot + '_>, StoreError>;
 
-    /// Whether what the store stands on can be written to now. A subscriber that has nothing to write asks from time to
-    /// time, so that it says when a server has gone; files are there as long as they are open.
+    /// Whether what the store stands on can take rows now. A subscriber that has nothing to write asks from time to time,
+    /// so that it says when a server has gone or a disk is full.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -17,6 +17,7 @@ use kenh_domain::frame::Sequence;
 use kenh_domain::log::Position;
 use kenh_domain::notice::ViewCard;
 use kenh_domain::topic::Edition;
+use kenh_testkit::disk::SmallDisk;
 use proptest::prelude::*;
 
 use crate::memory_store::MemoryStore;
@@ -416,6 +417,32 @@ fn print_the_fixture() {
     println!("{}", dump(dir.path()));
 }
 
+/// Rows wait for room, and leave some; what removes rows does not wait.
+pub fn a_full_disk_takes_no_rows_and_goes_on_when_there_is_room(open: Open) {
+    let disk = SmallDisk::new(96);
+    let store = open(disk.path()).unwrap();
+    let generations = [1, 2].map(|edition| store.begin(&card(edition, 1), &[], &progress(0)).unwrap());
+    let first = batch([("a", Some(row("a", None, 1)))]);
+    for generation in generations {
+        store.apply(generation, &first, &progress(1)).unwrap();
+    }
+    store.probe().unwrap();
+    disk.fill(32 << 20);
+    assert!(store.probe().is_err());
+    let second = batch([("a", None), ("b", Some(row("b", None, 2)))]);
+    let refused = store.apply(generations[0], &second, &progress(2));
+    let Err(StoreError::Storage { source, .. }) = refused else { panic!("{refused:?}") };
+    assert!(source.to_string().contains("65 are needed: make room"), "{source}");
+    assert_eq!(store.generations().unwrap()[0].progress, progress(1));
+    assert_eq!(rows(&*store, generations[0]), [("a".into(), row("a", None, 1))]);
+    store.discard(generations[1]).unwrap();
+    store.set_note("n", Some(b"v")).unwrap();
+    disk.empty();
+    store.probe().unwrap();
+    store.apply(generations[0], &second, &progress(2)).unwrap();
+    assert_eq!(rows(&*store, generations[0]), [("b".into(), row("b", None, 2))]);
+}
+
 macro_rules! conformance {
     ($($store:ident)*) => {
         $(
@@ -450,6 +477,11 @@ macro_rules! conformance {
                 #[test]
                 fn a_second_process_is_refused() {
                     super::a_second_process_is_refused(open);
+                }
+
+                #[test]
+                fn a_full_disk_takes_no_rows_and_goes_on_when_there_is_room() {
+                    super::a_full_disk_takes_no_rows_and_goes_on_when_there_is_room(open);
                 }
 
                 #[test]

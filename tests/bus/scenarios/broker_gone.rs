@@ -1,5 +1,6 @@
-//! The broker is killed with SIGKILL while records flow through the whole bus, and started again: router and subscribers
-//! wait with backoff, say so, and go on; every change is admitted once and every copy equals the model.
+//! The broker goes while records flow through the whole bus, killed with SIGKILL or because its disk is full, and is
+//! started again: router and subscribers wait with backoff, say so, and go on; every change is admitted once and every
+//! copy equals the model.
 //!
 //! One provider has sent much at once, so that the router is at work when the broker goes (one that has nothing to do does
 //! not notice). Another goes on sending: a submission that fails is made again, as `kenh produce` is run again. What was
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use kenh_consumers::subscriber::Stats;
 use kenh_router::{Reason, Router};
+use kenh_testkit::disk::SmallDisk;
 use kenh_testkit::kafka::Cluster;
 
 use crate::cluster;
@@ -20,11 +22,13 @@ use crate::world::{ALL, Contract, HO_SO, OF_79, OPEN, grant, record};
 
 /// How long anything may take that is waited for: the node to be back, and each client to notice.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Changes that lie before the router when the broker is killed, and how many it has decided by then.
+/// Changes that lie before the router when the broker goes, and how many it has decided by then.
 const MUCH: u64 = 600;
 const DECIDED: u64 = 20;
-/// Changes of the other provider that flow before the kill, and again after the start.
+/// Changes of the other provider that flow before it goes, and again after it is back.
 const FLOWING: u64 = 10;
+/// The size of the disk that is filled.
+const DISK_MIB: u32 = 96;
 
 fn change(provider: &'static str, n: u64) -> Sent {
     let key = format!("{provider}-{}", n % 8);
@@ -44,13 +48,62 @@ fn until(what: &str, stop: &AtomicBool, mut there: impl FnMut() -> bool) {
 /// Sets what it holds when it goes, however that is.
 struct Ends<'a>(&'a AtomicBool);
 
+/// How a broker goes and comes back.
+trait Fault: Sync {
+    fn cluster(&self) -> &Cluster;
+    /// When this returns, its process has ended.
+    fn goes(&self);
+    /// When this returns, it takes records again.
+    fn comes_back(&self);
+}
+
+struct Killed(Cluster);
+
+impl Fault for Killed {
+    fn cluster(&self) -> &Cluster {
+        &self.0
+    }
+
+    fn goes(&self) {
+        self.0.kill(1);
+    }
+
+    fn comes_back(&self) {
+        self.0.restart(1);
+    }
+}
+
+/// Its only disk is full: Apache Kafka gives the log directory up, and ends when it has no other. Whoever looks after it
+/// makes room and starts it again.
+struct DiskFull {
+    // Before the disk that it lies on.
+    cluster: Cluster,
+    disk: SmallDisk,
+}
+
+impl Fault for DiskFull {
+    fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    fn goes(&self) {
+        self.disk.fill(0);
+        self.cluster.await_end(1);
+    }
+
+    fn comes_back(&self) {
+        self.disk.empty();
+        self.cluster.restart(1);
+    }
+}
+
 /// Lets nobody wait for a broker after a failure.
-struct Back<'a>(&'a Cluster);
+struct Back<'a>(&'a dyn Fault);
 
 impl Drop for Back<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.restart(1);
+            self.0.comes_back();
         }
     }
 }
@@ -63,7 +116,17 @@ impl Drop for Ends<'_> {
 
 #[test]
 fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
-    let cluster = Cluster::start(1);
+    a_broker_that_goes_is_waited_for(&Killed(Cluster::start(1)));
+}
+
+#[test]
+fn a_broker_whose_disk_is_full_is_waited_for_and_nothing_is_lost() {
+    let disk = SmallDisk::new(DISK_MIB);
+    a_broker_that_goes_is_waited_for(&DiskFull { cluster: Cluster::start_on(&disk), disk });
+}
+
+fn a_broker_that_goes_is_waited_for(fault: &dyn Fault) {
+    let cluster = fault.cluster();
     let log = Arc::new(cluster::connect(cluster.bootstrap()));
     let contract = Contract { partitions: 2, providers: &["G01", "G02"], ..Contract::default() };
     let mut bus = Bus::sample(Ground::on_kafka(log.clone(), StoreKind::Sled, Box::new(())), &contract);
@@ -80,7 +143,7 @@ fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
     let clock = bus.clock.clone();
     let stop = AtomicBool::new(false);
     let last = std::thread::scope(|scope| {
-        let (_ends, _back) = (Ends(&stop), Back(&cluster));
+        let (_ends, _back) = (Ends(&stop), Back(fault));
         let (tell, told) = mpsc::channel();
         let (stop, log, document, clock) = (&stop, &log, &document, &clock);
         let routing = scope.spawn(|| {
@@ -114,14 +177,14 @@ fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
             }
         };
         let admitted = || stats.snapshot().counts.admitted;
-        flow("changes before the kill");
+        flow("changes before the broker goes");
         let much: Vec<Sent> = (0..MUCH).map(|n| change("G01", n)).collect();
         let from = admitted();
         try_submit(&**log, document, &much, "much", clock.load(Ordering::SeqCst)).unwrap();
         until("the router to be at work", stop, || admitted() > from + DECIDED);
-        cluster.kill(1);
-        let at_kill = admitted();
-        assert!(at_kill < from + MUCH, "the router was done before the kill: this tests little");
+        fault.goes();
+        let by_then = admitted();
+        assert!(by_then < from + MUCH, "the router was done before the broker went: this tests little");
         let gone = |why: &Option<Reason>| matches!(why, Some(Reason::Recovering(_) | Reason::Unanswered(_)));
         until("the router to say that it waits", stop, || gone(&stats.snapshot().waiting));
         // A subscriber that starts meanwhile says so at once, and is no worse for it.
@@ -130,9 +193,9 @@ fn a_broker_that_was_killed_is_waited_for_and_nothing_is_lost() {
         bus.wait_keeper("G12", Duration::ZERO);
         let said = waiting(&bus.stats("G12"));
         assert!(said.is_some_and(|why| why.contains("notice")), "G12 does not say what it waits for");
-        cluster.restart(1);
-        flow("changes after the start");
-        until("the router to go on", stop, || stats.snapshot().waiting.is_none() && admitted() > at_kill);
+        fault.comes_back();
+        flow("changes after it is back");
+        until("the router to go on", stop, || stats.snapshot().waiting.is_none() && admitted() > by_then);
         until("the subscriber to go on", stop, || waiting(&held).is_none());
         stop.store(true, Ordering::Relaxed);
         routing.join().unwrap().unwrap();

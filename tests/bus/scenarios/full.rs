@@ -1,5 +1,5 @@
-//! A disk without room: the bus waits, says so, and loses nothing. On the logs of ours: Kafka's node ends itself when its
-//! disk is full, and what the bus does then is in `broker_gone`.
+//! A disk without room: the bus waits, says so, and loses nothing. On the logs of ours: a broker ends itself when its
+//! disk is full, which is in `broker_gone`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@
 //! that has lost its connection has lost its transaction with it, so that there are never two. The calls here block; they
 //! are not for the threads of an asynchronous runtime.
 
+mod check;
 mod columns;
 mod encode;
 mod names;
@@ -29,6 +30,7 @@ use serde::Serialize;
 
 use super::layout::Place;
 use super::{Batch, Counters, Generation, GenerationInfo, Progress, Snapshot, StoreError, ViewStore};
+pub use check::{Found, check};
 use columns::Columns;
 use encode::Encoder;
 use names::quoted;

@@ -85,6 +85,16 @@ impl Server {
         Ok(Self { config, tls })
     }
 
+    /// A connection to look around with.
+    pub(super) fn reach(&self) -> Result<Client, StoreError> {
+        let failed = |e| StoreError::Storage { doing: "reach PostgreSQL", source: Failure::of_connecting(e).into() };
+        self.connect().map_err(failed)
+    }
+
+    pub(super) const fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
     fn connect(&self) -> Result<Client, postgres::Error> {
         match &self.tls {
             None => self.config.connect(NoTls),
@@ -106,6 +116,15 @@ fn is_here(config: &Config) -> bool {
         Host::Unix(_) => true,
     };
     config.get_hosts().iter().all(local) && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
+}
+
+/// Why a server of this version (`server_version_num`), or a database in this encoding, will not do.
+pub(super) fn unfit(version: i32, encoding: &str) -> Option<&'static str> {
+    if version < OLDEST {
+        return Some("PostgreSQL is older than 13: use a newer one");
+    }
+    let wanted = "the database is not in UTF8: make one that is (CREATE DATABASE … ENCODING 'UTF8')";
+    (encoding != "UTF8").then_some(wanted)
 }
 
 fn connector(authorities: Option<&Path>) -> Result<MakeTlsConnector, StoreError> {
@@ -197,14 +216,8 @@ impl Options {
         let row = client
             .query_one("SELECT current_setting('server_version_num')::int4, current_setting('server_encoding')", &[])
             .map_err(of)?;
-        let (version, encoding): (i32, String) = (row.get(0), row.get(1));
-        if version < OLDEST {
-            return Err(StoreError::Refused("PostgreSQL is older than 13: use a newer one".into()));
-        }
-        if encoding != "UTF8" {
-            return Err(StoreError::Refused(
-                "the database is not in UTF8: make one that is (CREATE DATABASE … ENCODING 'UTF8')".into(),
-            ));
+        if let Some(why) = unfit(row.get(0), row.get(1)) {
+            return Err(StoreError::Refused(why.into()));
         }
         client.batch_execute(&format!("SET lock_timeout = '{WRITER_WAIT}'")).map_err(of)?;
         client.execute("SELECT pg_advisory_lock($1)", &[&self.lock()]).map_err(|e| match e.code() {
@@ -434,6 +447,13 @@ mod tests {
         for schema in ["", "pg_catalog", &"s".repeat(49)] {
             assert!(matches!(taken.clone().schema(schema), Err(StoreError::Refused(_))));
         }
+    }
+
+    #[test]
+    fn an_old_server_and_another_encoding_will_not_do() {
+        assert_eq!(unfit(130_000, "UTF8"), None);
+        assert!(unfit(120_022, "UTF8").unwrap().contains("older than 13"));
+        assert!(unfit(170_000, "SQL_ASCII").unwrap().contains("not in UTF8"));
     }
 
     #[test]
