@@ -11,9 +11,6 @@ use kenh_governance::registry::Registry;
 use super::refusal::{Code, refuse};
 use super::{App, blocking, typed};
 
-/// Confluent's media type of the registry's answers.
-const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-
 /// Largest schema taken in a question.
 const MAX_QUESTION_BYTES: usize = 1 << 20;
 
@@ -25,7 +22,7 @@ pub async fn handle(State(app): State<Arc<App>>, method: Method, uri: Uri, body:
     blocking(move || {
         let registry = Registry::new(&control);
         let answer = registry.handle(method.as_str(), uri.path(), uri.query().unwrap_or(""), &body);
-        typed(answer.status, CONTENT_TYPE, answer.body.to_string())
+        typed(answer.status, answer.content_type, answer.body.to_string())
     })
     .await
 }

@@ -130,6 +130,22 @@ impl Node {
         text
     }
 
+    /// POST with its token: status and JSON.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let call = self.agent.post(self.url() + path).header("Authorization", format!("Bearer {}", self.token()));
+        let mut answer = call.send_json(body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+    }
+
+    /// Submits records as G01 through `kenh produce`, all of one version.
+    pub fn submit(&self, version: &str, people: &[Value]) {
+        let file = self.data.with_extension("jsonl");
+        std::fs::write(&file, people.iter().map(|p| format!("{p}\n")).collect::<String>()).unwrap();
+        let from = ["produce", "dan-cu", "--record-version", version, "--from", file.to_str().unwrap()];
+        said("kenh produce", self.kenh(&from));
+        std::fs::remove_file(file).unwrap();
+    }
+
     /// A copy that it keeps, as its status tells.
     fn copy(&self, agency: &str, dataset: &str) -> Option<Value> {
         let status: Value = serde_json::from_str(&self.get("/v1/status")).unwrap();
@@ -165,15 +181,17 @@ pub struct Bus {
     bootstrap: &'static str,
 }
 
+/// Installs what the clients need; at once where it is there.
+pub fn setup() {
+    let mut setup = Command::new(repository().join("tests/foreign/setup"));
+    said("tests/foreign/setup", setup.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap());
+}
+
 /// The one bus of this test process, and everything that its clients need.
 pub fn shared() -> &'static Bus {
     static SHARED: OnceLock<Bus> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let setup = repository().join("tests/foreign/setup");
-        said(
-            "tests/foreign/setup",
-            Command::new(setup).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap(),
-        );
+        setup();
         let bootstrap = Cluster::shared().bootstrap();
         let mut node = Node::new("bus", Some(bootstrap));
         node.start(&["demo", "--log", "kafka", "--citizens", CITIZENS]);
@@ -186,20 +204,11 @@ pub fn shared() -> &'static Bus {
 fn move_away(node: &Node) {
     let rows = || node.rows("H29", "dan-cu");
     let (before, left) = (until("H29's copy", rows), node.left("H29", "dan-cu"));
-    submit(node, "1", &MOVED.map(example));
+    node.submit("1", &MOVED.map(example));
     until("those who came", || rows().filter(|rows| *rows == before + MOVED.len() as u64));
-    submit(node, "2", &MOVED.map(|id| in_ha_noi(example(id))));
+    node.submit("2", &MOVED.map(|id| in_ha_noi(example(id))));
     until("those who left", || rows().filter(|rows| *rows == before));
     assert_eq!(node.left("H29", "dan-cu"), left + MOVED.len() as u64);
-}
-
-/// Submits records as G01 through `kenh produce`, all of one version.
-fn submit(node: &Node, version: &str, people: &[Value]) {
-    let file = node.data.with_extension("jsonl");
-    std::fs::write(&file, people.iter().map(|p| format!("{p}\n")).collect::<String>()).unwrap();
-    let from = ["produce", "dan-cu", "--record-version", version, "--from", file.to_str().unwrap()];
-    said("kenh produce", node.kenh(&from));
-    std::fs::remove_file(file).unwrap();
 }
 
 /// The woman of the shipped example, who lives among H29's rows, under another personal ID.
