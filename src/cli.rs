@@ -165,7 +165,7 @@ pub enum EnrollCommand {
     },
     /// Sign a request whose fingerprint was confirmed
     Sign(EnrollSign),
-    /// Put certificates of a system in force on the cluster, and no others; none closes the bus to it
+    /// Put certificates of a system in force, and no others; none closes the bus to it
     Admit {
         /// The system or role
         system: Principal,

@@ -58,6 +58,26 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
         "Further settings of librdkafka, such as `security.protocol`. Secrets only as `file:PATH` or `env:NAME`.",
     ),
     (
+        "http.agencies",
+        "",
+        "",
+        "Where systems of agencies come in over TLS with their certificates, such as `0.0.0.0:8491` ([http.md](http.md)).",
+    ),
+    (
+        "http.operators",
+        "",
+        "",
+        "Where operators on other machines come in over TLS with the control role's certificate: metrics, status, everything of administration.",
+    ),
+    (
+        "http.certificate",
+        "",
+        "",
+        "File (PEM) with the certificate that is shown there; those of its issuers may follow.",
+    ),
+    ("http.key", "", "", "File (PEM) with its private key."),
+    ("http.authorities", "", "", "File (PEM) with the bus's CA, of which every caller must show a certificate."),
+    (
         "registry",
         "KENH_REGISTRY",
         "",
@@ -180,6 +200,55 @@ impl Kafka {
     }
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHttp {
+    agencies: Option<SocketAddr>,
+    operators: Option<SocketAddr>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    authorities: Option<PathBuf>,
+}
+
+/// HTTP over TLS, for whoever comes with a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where systems of agencies come in.
+    pub agencies: Option<SocketAddr>,
+    /// Where operators come in.
+    pub operators: Option<SocketAddr>,
+    /// With what.
+    pub tls: Tls,
+}
+
+/// The files of TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate that is shown.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The CA of which every caller must show a certificate.
+    pub authorities: PathBuf,
+}
+
+impl Http {
+    /// All of it, or nothing: nothing is served with a part of TLS.
+    fn resolve(written: Option<WrittenHttp>) -> Result<Option<Self>, ConfigError> {
+        let Some(WrittenHttp { agencies, operators, certificate, key, authorities }) = written else { return Ok(None) };
+        if agencies.is_none() && operators.is_none() {
+            return Err(ConfigError::Http("http.agencies or http.operators"));
+        }
+        let need = |file: Option<PathBuf>, key| file.ok_or(ConfigError::Http(key));
+        let tls = Tls {
+            certificate: need(certificate, "http.certificate")?,
+            key: need(key, "http.key")?,
+            authorities: need(authorities, "http.authorities")?,
+        };
+        Ok(Some(Self { agencies, operators, tls }))
+    }
+}
+
 /// A registry beside the built-in one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Registry {
@@ -213,6 +282,7 @@ struct File {
     copies: Vec<WrittenCopy>,
     postgres: Option<WrittenPostgres>,
     kafka: Option<Kafka>,
+    http: Option<WrittenHttp>,
     otlp: Option<String>,
     registry: Option<String>,
     registry_token: Option<String>,
@@ -223,8 +293,10 @@ struct File {
 pub struct Config {
     /// The node's directory.
     pub data: PathBuf,
-    /// Where HTTP listens; loopback.
+    /// Where HTTP listens in clear; loopback.
     pub listen: SocketAddr,
+    /// Where it listens over TLS; none: nowhere.
+    pub http: Option<Http>,
     /// The log's fsync policy.
     pub fsync: Fsync,
     /// Copies to keep.
@@ -286,12 +358,18 @@ pub enum ConfigError {
          scripts/postgres up starts one on this machine)"
     )]
     NoPostgres,
-    /// An address beyond loopback.
+    /// An address beyond loopback, in clear.
     #[error(
-        "listen: {0} is not a loopback address; a bus whose genesis is unsigned listens on 127.0.0.1 or [::1] only, since \
-         it has neither TLS nor per-agency authentication yet"
+        "listen: {0} is not a loopback address; what listens there takes a token in clear, on 127.0.0.1 or [::1] only. For \
+         other machines set http.agencies or http.operators, which ask for certificates (docs/http.md)"
     )]
     NotLoopback(SocketAddr),
+    /// A part of TLS is missing.
+    #[error(
+        "http: {0} is missing; agencies and operators come in over TLS, each with a certificate, or not at all: it needs \
+         http.certificate, http.key and http.authorities (docs/http.md)"
+    )]
+    Http(&'static str),
 }
 
 impl Config {
@@ -327,6 +405,7 @@ impl Config {
         if !listen.ip().is_loopback() {
             return Err(ConfigError::NotLoopback(listen));
         }
+        let http = Http::resolve(file.http)?;
         let fsync = match variable("KENH_FSYNC") {
             None => file.fsync.unwrap_or_default(),
             Some((_, value)) if value == "each-commit" => Fsync::EachCommit,
@@ -376,7 +455,7 @@ impl Config {
                 Some(Arc::new(Postgres { server, url, password_from }))
             }
         };
-        let mut config = Self { data, listen, fsync, copies: Vec::new(), postgres, kafka, otlp, registry };
+        let mut config = Self { data, listen, http, fsync, copies: Vec::new(), postgres, kafka, otlp, registry };
         for WrittenCopy { agency, system, store } in file.copies {
             let store = config.store(store)?;
             config.copies.push(Copy { agency, system, store });
@@ -509,6 +588,32 @@ mod tests {
         assert!(matches!(load("listen: 0.0.0.0:8490\n", |_| None), Err(ConfigError::NotLoopback(_))));
         let get = |name: &str| (name == "KENH_LISTEN").then(|| "10.0.0.1:1".into());
         assert!(matches!(load("", get), Err(ConfigError::NotLoopback(_))));
+        assert!(matches!(load("listen: \"[::]:8490\"\n", |_| None), Err(ConfigError::NotLoopback(_))));
+    }
+
+    #[test]
+    fn nothing_is_served_with_a_part_of_tls() {
+        let tls = ["certificate: c.pem", "key: k.pem", "authorities: a.pem"];
+        for listener in ["agencies", "operators"] {
+            for left_out in 0..tls.len() {
+                let some =
+                    tls.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, line)| format!("  {line}\n"));
+                let yaml = format!("http:\n  {listener}: 0.0.0.0:8491\n{}", some.collect::<String>());
+                let error = load(&yaml, |_| None).unwrap_err().to_string();
+                let missing = tls[left_out].split(':').next().unwrap();
+                assert!(error.contains(&format!("http.{missing} is missing")), "{error}");
+            }
+            let whole: String = tls.iter().map(|line| format!("  {line}\n")).collect();
+            let config = load(&format!("http:\n  {listener}: 0.0.0.0:8491\n{whole}"), |_| None).unwrap().http.unwrap();
+            assert_eq!(
+                (config.agencies.is_some(), config.operators.is_some()),
+                match listener {
+                    "agencies" => (true, false),
+                    _ => (false, true),
+                }
+            );
+            assert!(load(&format!("http:\n{whole}"), |_| None).is_err(), "files for nobody");
+        }
     }
 
     #[test]

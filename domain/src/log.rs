@@ -33,13 +33,14 @@
 //! being a role of the bus) allows it. A denied and a missing topic give the same error to a principal that is not a
 //! role, so that nobody learns what exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::identity::Serial;
 use crate::names::{Group, Principal};
 use crate::topic::{Partition, Topic};
 
@@ -253,6 +254,24 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// [`AdminError::Missing`] when there is no such topic.
     fn access(&self, topic: &Topic) -> Result<Vec<Access>, AdminError>;
+
+    /// Which certificates of a system, or of a role, are in force: for whoever meets a system elsewhere than at the log. As
+    /// the log has it now, or had it a second ago at most; never longer, so that no certificate outlives its withdrawal
+    /// where the log cannot be heard. A log that knows no certificates has none in force.
+    ///
+    /// # Errors
+    /// [`AdminError::Storage`]: nobody knows, and nobody is to be let in.
+    fn serials(&self, _system: &Principal) -> Result<BTreeSet<Serial>, AdminError> {
+        Ok(BTreeSet::new())
+    }
+
+    /// From here on these certificates of a system are in force, and no others. An empty set closes the bus to it.
+    ///
+    /// # Errors
+    /// [`AdminError::Storage`], also where it is another process that says so, or the log knows no certificates.
+    fn set_serials(&self, _system: &Principal, _serials: &BTreeSet<Serial>) -> Result<(), AdminError> {
+        Err(AdminError::Storage("this log knows no certificates".into()))
+    }
 
     /// Claims a group and fences whoever held it. Only roles of the bus may claim.
     ///

@@ -90,7 +90,7 @@ pub fn run(demo: &Demo, config: &mut Config, output: Output) -> Result<(), Failu
     let kept = |agency| config::Copy { agency, system: None, store: store.clone() };
     config.copies = recipients(&set).into_iter().map(kept).collect();
     let roles = Roles::start(&node, RoleSet::ALL, &config.copies)?;
-    let server = if demo.once { None } else { Some(Server::start(&node, &roles, config.listen)?) };
+    let server = if demo.once { None } else { Some(Server::start(&node, &roles, config)?) };
     let ran = show(&node, &roles, &set, (&reform, &people), output);
     let result = ran.and_then(|counts| {
         let views = views(&roles, &store)?;

@@ -1,5 +1,5 @@
-//! `kenh enroll …`: how a system of an agency, or a role, comes by its certificate (docs/boundary.md). Only `admit` needs a
-//! cluster; the rest is done on whatever machine the files lie on.
+//! `kenh enroll …`: how a system of an agency, or a role, comes by its certificate (docs/boundary.md). Only `admit` needs
+//! the bus, a cluster or the directory of a node; the rest is done on whatever machine the files lie on.
 //!
 //! A private key is written once, for its owner alone, and never over another file. The CA's register is written and synced
 //! before a certificate is, so that no serial is given twice.
@@ -9,7 +9,6 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use kenh_broker::kafka::KafkaLog;
 use kenh_domain::identity::{Identity, Serial};
 use kenh_domain::names::Principal;
 use kenh_governance::enroll::{Authority, Issued, Register, Request, SignError, host, request};
@@ -18,6 +17,7 @@ use serde_json::json;
 use super::Failure;
 use crate::cli::{EnrollCommand, EnrollSign, Output};
 use crate::config::Config;
+use crate::node::Node;
 use crate::output;
 use crate::time::now_ms;
 
@@ -128,16 +128,9 @@ fn admit(system: &Principal, serials: &[u32], config: Option<&Path>, output: Out
     let serials = serials.iter().map(|n| Serial::new(*n)).collect::<Result<_, _>>();
     let serials = serials.map_err(|e| Failure::Usage(e.to_string()))?;
     let config = Config::load(config, |name| std::env::var(name).ok()).map_err(|e| Failure::Usage(super::chain(&e)))?;
-    let Some(kafka) = &config.kafka else {
-        return Err(Failure::Usage("there is no Kafka in the configuration; a directory knows no certificates".into()));
-    };
-    let log = KafkaLog::connect(kenh_broker::kafka::Options {
-        bootstrap: kafka.bootstrap.clone(),
-        settings: kafka.settings.clone(),
-        replication: kafka.replication,
-    })?;
+    let log = Node::log(&config)?;
     log.set_serials(system, &serials)?;
-    let in_force: Vec<_> = log.serials(system).into_iter().map(Serial::get).collect();
+    let in_force: Vec<_> = log.serials(system)?.into_iter().map(Serial::get).collect();
     match output {
         Output::Json => output::json(&json!({ "system": system, "inForce": in_force })),
         Output::Table => output::line(format_args!("{system}: in force {in_force:?}")),

@@ -16,9 +16,12 @@ pub fn run(which: RoleSet, config: &Config) -> Result<(), Failure> {
     let mut telemetry = config.otlp.as_deref().map(|to| Telemetry::start(to, which.name())).transpose()?;
     let roles = Roles::start(&node, which, &config.copies)?;
     warn_unsigned(&roles);
-    let server = Server::start(&node, &roles, config.listen)?;
+    let server = Server::start(&node, &roles, config)?;
     if let (Some(telemetry), Some(to)) = (&mut telemetry, &config.otlp) {
         telemetry.measure(to, which.name(), server.status())?;
+    }
+    for (key, address) in server.elsewhere() {
+        output::note(format_args!("{key}: https://{address}"));
     }
     output::note(format_args!("kenh serves {} on http://{}", node.dir.display(), server.address()));
     let served = serve(roles, server);

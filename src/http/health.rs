@@ -1,4 +1,4 @@
-//! Health, status and metrics.
+//! Health, status and metrics. Health is open: it says nothing that a stranger may not know.
 
 use std::sync::Arc;
 
@@ -26,6 +26,17 @@ impl App {
 
 pub async fn status(State(app): State<Arc<App>>) -> Response {
     axum::Json(app.status()).into_response()
+}
+
+pub async fn live() -> &'static str {
+    "live\n"
+}
+
+/// Ready or not, where agencies come in: reasons would name the topics of others.
+pub async fn ready_or_not(State(app): State<Arc<App>>) -> Response {
+    let ready = app.status().not_ready.is_empty();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, axum::Json(json!({ "ready": ready }))).into_response()
 }
 
 /// Ready, or why not. The reasons name topics, never rows.

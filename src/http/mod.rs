@@ -1,22 +1,26 @@
-//! HTTP on loopback: health, metrics, look-ups in this node's copies, the registry, and the log for other commands.
+//! HTTP: health, metrics, look-ups in this node's copies, the registry, and the log for other commands.
 //!
-//! | path | who | what is logged |
+//! Three listeners, each with its own routes and authentication; `docs/http.md` has the table of what is where and who may
+//! call it, and a test holds it to [`local`], [`operators`] and [`agencies`].
+//!
+//! | listener | where | who |
 //! |---|---|---|
-//! | `/health/live`, `/health/ready` | anybody on this machine | nothing |
-//! | `/metrics` | the node's token | nothing |
-//! | `/v1/views/…` | the node's token | method, path, status |
-//! | `/v1/status`, `/v1/log`, `/v1/catalog` | the node's token | method, path, status |
-//! | the registry: `/subjects`, `/schemas`, `/compatibility`, `/config`, `/mode` | the node's token | method, path, status |
+//! | local | loopback, in clear | whoever shows the node's token |
+//! | operators | anywhere, TLS | the control role, by its certificate |
+//! | agencies | anywhere, TLS | systems of agencies, by their certificates |
 //!
-//! The token is taken as `Authorization: Bearer …`, or as the password of `Authorization: Basic …` (which is what
-//! registry clients offer). Record keys and filters travel in bodies only (invariant 7).
+//! Record keys and filters travel in bodies only (invariant 7).
 
 mod ask;
 mod auth;
+mod caller;
 mod catalog;
 mod health;
+mod listen;
+mod rates;
 mod refusal;
 mod registry;
+mod tls;
 mod views;
 
 use std::net::SocketAddr;
@@ -28,25 +32,29 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
+use kenh_domain::control::Trust;
 use kenh_domain::log::Log;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use ask::Sent;
 use refusal::{Code, refuse};
 
+use crate::config::Config;
 use crate::node::remote;
 use crate::node::run::{Copies, InForce, Roles};
 use crate::node::{Announced, Node, NodeError, client};
 
-/// Largest body taken: a call on the log carries up to one batch of records in base64.
-const MAX_BODY_BYTES: usize = 64 << 20;
+/// Tickets that are remembered for operators.
+const TICKETS: usize = 10_000;
 
 /// What the handlers work on.
 pub struct App {
     /// The node's log.
     pub log: Arc<dyn Log>,
-    /// What a caller must show.
+    /// What a caller on loopback must show.
     pub token: String,
     /// The control set in force.
     pub control: InForce,
@@ -54,16 +62,21 @@ pub struct App {
     pub copies: Arc<Copies>,
     /// What the router counts; none where it runs elsewhere.
     pub router: Option<Arc<kenh_router::Stats>>,
-    /// Cursors of pages that were answered.
+    /// Cursors of pages that operators were answered.
     pub tickets: views::Tickets,
+    /// What is kept of systems.
+    pub systems: rates::Systems,
+    /// What is kept of addresses.
+    pub addresses: rates::Addresses,
+    /// One for each export that may be under way.
+    pub exports: Arc<Semaphore>,
 }
 
-/// All routes.
-pub fn routes(app: Arc<App>) -> Router {
-    let guarded = Router::new()
-        .route("/metrics", get(health::metrics))
-        .route("/v1/status", get(health::status))
-        .route("/v1/log", post(log_call))
+type Routes = Router<Arc<App>>;
+
+/// What everybody who is let in may call, each about what is his.
+fn common() -> Routes {
+    Router::new()
         .route("/v1/catalog", get(catalog::list))
         .route("/v1/views/{agency}/{dataset}", get(views::list))
         .route("/v1/views/{agency}/{dataset}/lookup", post(views::lookup))
@@ -71,13 +84,39 @@ pub fn routes(app: Arc<App>) -> Router {
         .route("/v1/views/{agency}/{dataset}/digest", get(views::digest))
         .route("/v1/views/{agency}/{dataset}/export", get(views::export))
         .fallback(registry::handle)
-        .layer(middleware::from_fn_with_state(app.clone(), auth::check));
+        // What comes in is bounded where it is authenticated.
+        .layer(DefaultBodyLimit::disable())
+}
+
+fn administration() -> Routes {
+    common().route("/metrics", get(health::metrics)).route("/v1/status", get(health::status))
+}
+
+fn health(ready: MethodRouter<Arc<App>>, app: &Arc<App>) -> Routes {
     Router::new()
-        .route("/health/live", get(|| async { "live\n" }))
-        .route("/health/ready", get(health::ready))
-        .merge(guarded)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(app)
+        .route("/health/live", get(health::live))
+        .route("/health/ready", ready)
+        .layer(middleware::from_fn_with_state(app.clone(), auth::open))
+}
+
+/// The routes on loopback.
+fn local(app: &Arc<App>) -> Router {
+    let guarded = administration()
+        .route("/v1/log", post(log_call))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::token));
+    health(get(health::ready), app).merge(guarded).with_state(app.clone())
+}
+
+/// The routes for operators elsewhere. Not the log: it belongs to the commands of this machine.
+fn operators(app: &Arc<App>) -> Router {
+    let guarded = administration().layer(middleware::from_fn_with_state(app.clone(), auth::operator));
+    health(get(health::ready), app).merge(guarded).with_state(app.clone())
+}
+
+/// The routes for agencies.
+fn agencies(app: &Arc<App>) -> Router {
+    let guarded = common().layer(middleware::from_fn_with_state(app.clone(), auth::system));
+    health(get(health::ready_or_not), app).merge(guarded).with_state(app.clone())
 }
 
 async fn log_call(State(app): State<Arc<App>>, Sent(call): Sent<remote::Call>) -> Response {
@@ -105,14 +144,30 @@ pub fn typed(status: u16, content_type: &'static str, body: String) -> Response 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}: choose another with `listen` in kenh.yaml or KENH_LISTEN")]
+    #[error("cannot listen on {address}: choose another with `{key}` in kenh.yaml")]
     Bind {
+        /// By which key of the configuration.
+        key: &'static str,
         /// Which.
         address: SocketAddr,
         /// Why not.
         #[source]
         source: std::io::Error,
     },
+    /// An address beyond loopback, on a bus where nothing is signed.
+    #[error(
+        "{key}: {address} is not a loopback address, and this bus is unsigned: whoever holds its directory can grant himself \
+         anything. Beyond this machine only a signed bus serves (docs/signatures.md)"
+    )]
+    Unsigned {
+        /// By which key of the configuration.
+        key: &'static str,
+        /// Which.
+        address: SocketAddr,
+    },
+    /// What TLS needs cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// The process cannot have the threads it needs.
     #[error("HTTP cannot be started")]
     Start(#[source] std::io::Error),
@@ -124,18 +179,26 @@ pub enum ServeError {
 /// HTTP while it is served; `node.json` lies in the data directory as long.
 pub struct Server {
     app: Arc<App>,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
+    addresses: Vec<(&'static str, SocketAddr)>,
+    stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
     _announced: Announced,
 }
 
+/// A listener that is to be served.
+struct Listener {
+    key: &'static str,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    routes: Router,
+}
+
 impl Server {
-    /// Serves the roles of a node.
+    /// Serves the roles of a node, where the configuration says.
     ///
     /// # Errors
     /// [`ServeError`].
-    pub fn start(node: &Node, roles: &Roles, listen: SocketAddr) -> Result<Self, ServeError> {
+    pub fn start(node: &Node, roles: &Roles, config: &Config) -> Result<Self, ServeError> {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let app = Arc::new(App {
             log: node.log.clone(),
@@ -143,31 +206,53 @@ impl Server {
             control: roles.control.clone(),
             copies: roles.copies.clone(),
             router: roles.router.clone(),
-            tickets: views::Tickets::default(),
+            tickets: views::Tickets::new(TICKETS),
+            systems: rates::Systems::default(),
+            addresses: rates::Addresses::default(),
+            exports: Arc::new(Semaphore::new(views::MAX_EXPORTS)),
         });
+        let mut wanted = vec![Listener { key: "listen", address: config.listen, tls: None, routes: local(&app) }];
+        if let Some(http) = &config.http {
+            let signed = matches!(roles.control.get().trust, Some(Trust::Root(_)));
+            let tls = tls::acceptor(&http.tls)?;
+            let elsewhere =
+                [("http.operators", http.operators, operators(&app)), ("http.agencies", http.agencies, agencies(&app))];
+            for (key, address, routes) in elsewhere {
+                let Some(address) = address else { continue };
+                if !signed && !address.ip().is_loopback() {
+                    return Err(ServeError::Unsigned { key, address });
+                }
+                wanted.push(Listener { key, address, tls: Some(tls.clone()), routes });
+            }
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(ServeError::Start)?;
-        let bind = |source| ServeError::Bind { address: listen, source };
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(listen)).map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
-        let served = app.clone();
-        let (stop, stopped) = oneshot::channel::<()>();
+        let (stop, stopped) = watch::channel(false);
+        let mut serving = Vec::new();
+        let mut addresses = Vec::new();
+        for Listener { key, address, tls, routes } in wanted {
+            let bind = |source| ServeError::Bind { key, address, source };
+            let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).map_err(bind)?;
+            addresses.push((key, listener.local_addr().map_err(bind)?));
+            serving.push(listen::serve(listener, tls, routes, app.clone(), stopped.clone()));
+        }
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
-            let ended = runtime.block_on(async {
-                let stop = async {
-                    // A sender that is gone stops it as well.
-                    let _ = stopped.await;
-                };
-                axum::serve(listener, routes(served)).with_graceful_shutdown(stop).await
+            runtime.block_on(async {
+                let mut all = JoinSet::new();
+                for listener in serving {
+                    all.spawn(listener);
+                }
+                while let Some(ended) = all.join_next().await {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "HTTP ended");
+                    }
+                }
             });
-            if let Err(error) = ended {
-                tracing::error!(%error, "HTTP ended");
-            }
         });
         let thread = thread.map_err(ServeError::Start)?;
-        let running = client::Running { pid: std::process::id(), address: address.to_string(), token };
+        let running = client::Running { pid: std::process::id(), address: addresses[0].1.to_string(), token };
         let announced = Announced::new(&node.dir, &running)?;
-        Ok(Self { app, address, stop, thread, _announced: announced })
+        Ok(Self { app, addresses, stop, thread, _announced: announced })
     }
 
     /// A way to ask for the node's status.
@@ -177,15 +262,21 @@ impl Server {
         Arc::new(move || app.status())
     }
 
-    /// Where it listens.
+    /// Where it listens on loopback.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0].1
+    }
+
+    /// Where it listens for whom beside: the key of the configuration, and the address.
+    #[must_use]
+    pub fn elsewhere(&self) -> &[(&'static str, SocketAddr)] {
+        &self.addresses[1..]
     }
 
     /// Answers what is under way and stops.
     pub fn stop(self) {
-        let _ = self.stop.send(());
+        let _ = self.stop.send(true);
         if self.thread.join().is_err() {
             tracing::error!("HTTP panicked");
         }

@@ -1,7 +1,9 @@
 //! Refusals over HTTP: a stable code, a safe sentence, and what to do. `docs/errors.md` lists them; a test holds it to
 //! this.
 
-use axum::http::StatusCode;
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 /// Why a request is refused.
@@ -9,28 +11,38 @@ use axum::response::{IntoResponse, Response};
 pub enum Code {
     BadRequest,
     Unauthorised,
+    NotAdmitted,
     NoSuchCopy,
+    TooSlow,
     CursorGone,
     TooLarge,
+    UriTooLong,
     BadFilter,
+    TooMany,
     CopyUnreadable,
     ExportUnfinished,
     Internal,
+    CertificatesUnknown,
 }
 
 impl Code {
     /// All of them.
     #[cfg(test)]
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::Unauthorised,
+        Self::NotAdmitted,
         Self::NoSuchCopy,
+        Self::TooSlow,
         Self::CursorGone,
         Self::TooLarge,
+        Self::UriTooLong,
         Self::BadFilter,
+        Self::TooMany,
         Self::CopyUnreadable,
         Self::ExportUnfinished,
         Self::Internal,
+        Self::CertificatesUnknown,
     ];
 
     /// The status it is answered with, and its name.
@@ -38,13 +50,18 @@ impl Code {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request"),
             Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised"),
+            Self::NotAdmitted => (StatusCode::FORBIDDEN, "not-admitted"),
             Self::NoSuchCopy => (StatusCode::NOT_FOUND, "no-such-copy"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
             Self::CursorGone => (StatusCode::GONE, "cursor-gone"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long"),
             Self::BadFilter => (StatusCode::UNPROCESSABLE_ENTITY, "bad-filter"),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"),
             Self::CopyUnreadable => (StatusCode::INTERNAL_SERVER_ERROR, "copy-unreadable"),
             Self::ExportUnfinished => (StatusCode::INTERNAL_SERVER_ERROR, "export-unfinished"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::CertificatesUnknown => (StatusCode::SERVICE_UNAVAILABLE, "certificates-unknown"),
         }
     }
 }
@@ -53,6 +70,14 @@ impl Code {
 pub fn refuse(code: Code, message: &str) -> Response {
     let (status, error) = code.parts();
     (status, axum::Json(serde_json::json!({ "error": error, "message": message }))).into_response()
+}
+
+/// The refusal of what comes too fast, with the time after which there is room.
+pub fn too_many(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let mut response = refuse(Code::TooMany, "too many requests; Retry-After says when there is room");
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
+    response
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -15,27 +17,36 @@ use kenh_domain::names::{Agency, Dataset, View};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::ask::{Asked, Sent};
-use super::refusal::{Code, refuse};
+use super::caller::Caller;
+use super::refusal::{Code, refuse, too_many};
 use super::{App, blocking};
+use crate::time::now_ms;
 
-/// Cursors that are remembered; the oldest is forgotten first.
-const MAX_TICKETS: usize = 10_000;
 /// Rows of a page where nothing is said.
 const PAGE: usize = 100;
 /// Largest export that is put together in memory before it is sent.
 const MAX_EXPORT_BYTES: usize = 256 << 20;
+/// Exports at once, until they are sent: each holds its bytes as long.
+pub const MAX_EXPORTS: usize = 2;
 
-/// Cursors by ticket.
-#[derive(Default)]
-pub struct Tickets(Mutex<(HashMap<String, Cursor>, VecDeque<String>)>);
+/// Cursors by ticket; beyond so many the oldest is forgotten first.
+pub struct Tickets {
+    most: usize,
+    known: Mutex<(HashMap<String, Cursor>, VecDeque<String>)>,
+}
 
 impl Tickets {
+    pub fn new(most: usize) -> Self {
+        Self { most, known: Mutex::default() }
+    }
+
     fn give(&self, cursor: Cursor) -> String {
         let ticket = uuid::Uuid::new_v4().simple().to_string();
-        let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if tickets.1.len() == MAX_TICKETS
+        let mut tickets = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if tickets.1.len() == self.most
             && let Some(oldest) = tickets.1.pop_front()
         {
             tickets.0.remove(&oldest);
@@ -46,7 +57,7 @@ impl Tickets {
     }
 
     fn find(&self, ticket: &str) -> Option<Cursor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.get(ticket).cloned()
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).0.get(ticket).cloned()
     }
 }
 
@@ -84,7 +95,7 @@ pub struct Search {
 
 type Of = Path<(String, String)>;
 
-/// Unknown and not kept here look the same.
+/// Unknown, another's and not kept here look the same.
 fn unknown() -> Response {
     refuse(Code::NoSuchCopy, "this node keeps no such copy; kenh status lists those it keeps")
 }
@@ -93,12 +104,19 @@ fn bad(message: &str) -> Response {
     refuse(Code::BadRequest, message)
 }
 
-/// The copy that a path and a view name, if this node keeps it.
-fn find(app: &App, (agency, dataset): &(String, String), view: Option<View>) -> Option<(Agency, Copy)> {
+/// The copy that a path and a view name, if this node keeps it and the caller may read it.
+fn find(
+    app: &App,
+    caller: &Caller,
+    (agency, dataset): &(String, String),
+    view: Option<View>,
+) -> Option<(Agency, Copy)> {
     let agency: Agency = agency.parse().ok()?;
     let dataset: Dataset = dataset.parse().ok()?;
+    let view = view.unwrap_or_else(View::main);
     let store = app.copies.get(&agency)?.store.clone();
-    Some((agency, Copy::new(store, CopyId { dataset, view: view.unwrap_or_else(View::main) })))
+    let may = caller.may_read(&app.control.get(), (&agency, &dataset, &view), now_ms());
+    may.then(|| (agency, Copy::new(store, CopyId { dataset, view })))
 }
 
 fn failed(error: &CopyError) -> Response {
@@ -135,42 +153,42 @@ fn heading(app: &App, agency: &Agency, id: &CopyId, as_of: &AsOf) -> serde_json:
     })
 }
 
-fn page(app: &App, agency: &Agency, id: &CopyId, page: Page) -> Response {
+fn page(app: &App, caller: &Caller, agency: &Agency, id: &CopyId, page: Page) -> Response {
     let found = match rows(&page.rows) {
         Ok(found) => found,
         Err(error) => return failed(&error),
     };
     let mut answer = heading(app, agency, id, &page.as_of);
     answer["rows"] = found.into();
-    answer["next"] = page.next.map(|cursor| app.tickets.give(cursor)).into();
+    answer["next"] = page.next.map(|cursor| caller.tickets(app).give(cursor)).into();
     axum::Json(answer).into_response()
 }
 
 /// The cursor of a ticket; an unknown one is the caller's error.
-fn cursor(app: &App, after: Option<&str>) -> Result<Option<Cursor>, Box<Response>> {
+fn cursor(app: &App, caller: &Caller, after: Option<&str>) -> Result<Option<Cursor>, Box<Response>> {
     let Some(ticket) = after else { return Ok(None) };
     let gone = "`after` is not a ticket that this node still knows; start without it";
-    app.tickets.find(ticket).map(Some).ok_or_else(|| Box::new(refuse(Code::CursorGone, gone)))
+    caller.tickets(app).find(ticket).map(Some).ok_or_else(|| Box::new(refuse(Code::CursorGone, gone)))
 }
 
-pub async fn list(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
+pub async fn list(State(app): State<Arc<App>>, caller: Caller, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
     blocking(move || {
-        let Some((agency, copy)) = find(&app, &of, ask.view) else { return unknown() };
-        let after = match cursor(&app, ask.after.as_deref()) {
+        let Some((agency, copy)) = find(&app, &caller, &of, ask.view) else { return unknown() };
+        let after = match cursor(&app, &caller, ask.after.as_deref()) {
             Ok(after) => after,
             Err(gone) => return *gone,
         };
         match copy.page(after.as_ref(), ask.limit.unwrap_or(PAGE)) {
-            Ok(found) => page(&app, &agency, copy.id(), found),
+            Ok(found) => page(&app, &caller, &agency, copy.id(), found),
             Err(error) => failed(&error),
         }
     })
     .await
 }
 
-pub async fn lookup(State(app): State<Arc<App>>, Path(of): Of, Sent(ask): Sent<Lookup>) -> Response {
+pub async fn lookup(State(app): State<Arc<App>>, caller: Caller, Path(of): Of, Sent(ask): Sent<Lookup>) -> Response {
     blocking(move || {
-        let Some((agency, copy)) = find(&app, &of, ask.view) else { return unknown() };
+        let Some((agency, copy)) = find(&app, &caller, &of, ask.view) else { return unknown() };
         if ask.keys.len() > MAX_PAGE {
             return bad(&format!("at most {MAX_PAGE} keys can be looked up at once"));
         }
@@ -193,24 +211,24 @@ pub async fn lookup(State(app): State<Arc<App>>, Path(of): Of, Sent(ask): Sent<L
     .await
 }
 
-pub async fn search(State(app): State<Arc<App>>, Path(of): Of, Sent(ask): Sent<Search>) -> Response {
+pub async fn search(State(app): State<Arc<App>>, caller: Caller, Path(of): Of, Sent(ask): Sent<Search>) -> Response {
     blocking(move || {
-        let Some((agency, copy)) = find(&app, &of, ask.view) else { return unknown() };
-        let after = match cursor(&app, ask.after.as_deref()) {
+        let Some((agency, copy)) = find(&app, &caller, &of, ask.view) else { return unknown() };
+        let after = match cursor(&app, &caller, ask.after.as_deref()) {
             Ok(after) => after,
             Err(gone) => return *gone,
         };
         match copy.search(&ask.filter, after.as_ref(), ask.limit.unwrap_or(PAGE)) {
-            Ok(found) => page(&app, &agency, copy.id(), found),
+            Ok(found) => page(&app, &caller, &agency, copy.id(), found),
             Err(error) => failed(&error),
         }
     })
     .await
 }
 
-pub async fn digest(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
+pub async fn digest(State(app): State<Arc<App>>, caller: Caller, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
     blocking(move || {
-        let Some((agency, copy)) = find(&app, &of, ask.view) else { return unknown() };
+        let Some((agency, copy)) = find(&app, &caller, &of, ask.view) else { return unknown() };
         match copy.digest() {
             Ok(digest) => {
                 let mut answer = heading(&app, &agency, copy.id(), &digest.as_of);
@@ -224,7 +242,7 @@ pub async fn digest(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked
     .await
 }
 
-pub async fn export(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
+pub async fn export(State(app): State<Arc<App>>, caller: Caller, Path(of): Of, Asked(ask): Asked<Paging>) -> Response {
     let (format, content_type) = match ask.format.as_deref().unwrap_or("jsonl") {
         "jsonl" => (Format::Jsonl, "application/jsonl"),
         "csv" => (Format::Csv, "text/csv; charset=utf-8"),
@@ -232,10 +250,16 @@ pub async fn export(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked
         _ => return bad("format is jsonl, csv or avro"),
     };
     blocking(move || {
-        let Some((_, copy)) = find(&app, &of, ask.view) else { return unknown() };
+        let Some((_, copy)) = find(&app, &caller, &of, ask.view) else { return unknown() };
+        let Ok(place) = app.exports.clone().try_acquire_owned() else {
+            return too_many(Duration::from_secs(5));
+        };
         let mut out = Bounded(Vec::new());
         match copy.export(format, &mut out) {
-            Ok(_) => ([(header::CONTENT_TYPE, content_type)], out.0).into_response(),
+            Ok(_) => {
+                let sent = Bytes::from_owner(Exported { bytes: out.0, _place: place });
+                ([(header::CONTENT_TYPE, content_type)], sent).into_response()
+            }
             Err(kenh_consumers::copy::ExportError::Copy(error)) => failed(&error),
             Err(error) => {
                 tracing::warn!(error = crate::commands::chain(&error), "an export was not finished");
@@ -248,6 +272,18 @@ pub async fn export(State(app): State<Arc<App>>, Path(of): Of, Asked(ask): Asked
         }
     })
     .await
+}
+
+/// An export on its way out: it keeps its place until the last byte is handed over.
+struct Exported {
+    bytes: Vec<u8>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Exported {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A buffer that takes so much and no more.
@@ -273,12 +309,12 @@ mod tests {
 
     #[test]
     fn a_ticket_stands_for_its_cursor_until_too_many_came_after_it() {
-        let tickets = Tickets::default();
+        let tickets = Tickets::new(100);
         let cursor: Cursor = "AQAAAAMAAAABaw".parse().unwrap();
         let first = tickets.give(cursor.clone());
         assert_eq!(tickets.find(&first), Some(cursor.clone()));
         assert!(!first.contains("aw"), "a ticket must not be the cursor");
-        for _ in 0..MAX_TICKETS {
+        for _ in 0..100 {
             tickets.give(cursor.clone());
         }
         assert_eq!(tickets.find(&first), None);

@@ -119,6 +119,14 @@ impl Node {
         }
     }
 
+    /// The log alone: the cluster's, or that of the directory, whoever holds it.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn log(config: &Config) -> Result<Arc<dyn Log>, NodeError> {
+        if config.kafka.is_some() { open_log(config) } else { Self::reach(config).map(|reach| reach.log()) }
+    }
+
     /// As [`Node::reach`], but makes nothing: none where there is no node yet.
     ///
     /// # Errors

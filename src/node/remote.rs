@@ -4,13 +4,14 @@
 //! takes these calls only with the token that lies in its directory, readable by its owner alone: whoever may read the
 //! directory may read everything in it anyway. Claims are not offered: the running node holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use kenh_domain::identity::Serial;
 use kenh_domain::log::{
     Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, NewRecord, Position, ReadError, Reader, Record,
     StorageError, TopicPartition, TopicSpec, WriteError, Writer,
@@ -31,6 +32,8 @@ pub enum Call {
     Topics,
     SetAccess { topic: Topic, access: Vec<Access> },
     Access { topic: Topic },
+    Serials { system: Principal },
+    SetSerials { system: Principal, serials: BTreeSet<Serial> },
     Write { principal: Principal, records: Vec<WireRecord> },
     Read { principal: Principal, from: Vec<(TopicPartition, Position)>, records: usize, bytes: usize, wait_ms: u64 },
     Bounds { principal: Principal, of: TopicPartition },
@@ -44,6 +47,7 @@ pub enum Answer {
     Incarnation { incarnation: Incarnation },
     Topics { topics: Vec<TopicSpec> },
     Access { access: Vec<Access> },
+    Serials { serials: BTreeSet<Serial> },
     Written { ends: Vec<(TopicPartition, Position)> },
     Records { records: Vec<ReadRecord>, positions: Vec<Position> },
     Bounds { start: Position, end: Position },
@@ -91,6 +95,10 @@ pub fn serve(log: &dyn Log, call: Call) -> Answer {
         Call::Topics => log.topics().map(|topics| Answer::Topics { topics }).map_err(admin),
         Call::SetAccess { topic, access } => log.set_access(&topic, &access).map(|()| Answer::Done).map_err(admin),
         Call::Access { topic } => log.access(&topic).map(|access| Answer::Access { access }).map_err(admin),
+        Call::Serials { system } => log.serials(&system).map(|serials| Answer::Serials { serials }).map_err(admin),
+        Call::SetSerials { system, serials } => {
+            log.set_serials(&system, &serials).map(|()| Answer::Done).map_err(admin)
+        }
         Call::Write { principal, records } => serve_write(log, &principal, &records),
         Call::Read { principal, from, records, bytes, wait_ms } => {
             serve_read(log, &principal, &from, (records, bytes), Duration::from_millis(wait_ms))
@@ -236,6 +244,17 @@ impl Log for RemoteLog {
             Answer::Access { access } => Ok(access),
             other => Err(AdminError::Storage(Box::new(unexpected(&other)))),
         }
+    }
+
+    fn serials(&self, system: &Principal) -> Result<BTreeSet<Serial>, AdminError> {
+        match self.admin(&Call::Serials { system: system.clone() })? {
+            Answer::Serials { serials } => Ok(serials),
+            other => Err(AdminError::Storage(Box::new(unexpected(&other)))),
+        }
+    }
+
+    fn set_serials(&self, system: &Principal, serials: &BTreeSet<Serial>) -> Result<(), AdminError> {
+        self.admin(&Call::SetSerials { system: system.clone(), serials: serials.clone() }).map(|_| ())
     }
 
     fn claim(&self, _principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {

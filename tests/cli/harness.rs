@@ -238,8 +238,14 @@ impl<'a> Up<'a> {
 
     /// The same, with more in its environment.
     pub fn start_with(place: &'a Place, copies: &[&str], more: impl FnOnce(&mut Command)) -> Self {
-        let yaml: String = copies.iter().map(|agency| format!("  - agency: {agency}\n")).collect();
-        place.write("kenh.yaml", if copies.is_empty() { String::new() } else { format!("copies:\n{yaml}") });
+        Self::start_configured(place, copies, "", more)
+    }
+
+    /// The same, with more in its configuration too.
+    pub fn start_configured(place: &'a Place, copies: &[&str], yaml: &str, more: impl FnOnce(&mut Command)) -> Self {
+        let copies: String = copies.iter().map(|agency| format!("  - agency: {agency}\n")).collect();
+        let copies = if copies.is_empty() { copies } else { format!("copies:\n{copies}") };
+        place.write("kenh.yaml", copies + yaml);
         let mut command = place.command(["up"]);
         more(&mut command);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -276,6 +282,13 @@ impl<'a> Up<'a> {
         up
     }
 
+    /// Where it listens by a key of its configuration.
+    pub fn listens(&self, key: &str) -> String {
+        let said = self.said.lock().unwrap();
+        let address = said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": https://"));
+        address.unwrap_or_else(|| panic!("no {key} in\n{said}")).to_owned()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -302,6 +315,15 @@ impl<'a> Up<'a> {
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         let call = self.agent.post(self.url(path)).header("Authorization", format!("Bearer {}", self.token));
         answer(call.send_json(body).unwrap())
+    }
+
+    /// Any request with the node's token.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let request = ureq::http::Request::builder().method(method).uri(self.url(path));
+        let request = request.header("Authorization", format!("Bearer {}", self.token)).body(body.to_owned()).unwrap();
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+        let agent: ureq::Agent = agent.allow_non_standard_methods(true).build().into();
+        answer(agent.run(request).unwrap())
     }
 
     /// Sends a signal by its name.

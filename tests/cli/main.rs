@@ -6,6 +6,8 @@
 //! | [`harness`] | a directory to run `kenh` in, a running node, and how to wait for a state |
 //! | [`demo`] | reform day: the counts that the README promises, twice |
 //! | [`own_data`] | the README's second chapter, on a table of one's own |
+//! | [`certificates`] | certificates as they are enrolled and as they are not, and a client that shows them |
+//! | [`agencies`] | what systems of agencies, and operators elsewhere, are answered over TLS |
 //! | [`declared`] | every refusal of declared state: place, hint, nothing changed |
 //! | [`bad_input`] | every refusal of a record: number, field, rule; the others go on |
 //! | [`node`] | a running node: commands, HTTP, signals, kill -9 |
@@ -19,7 +21,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod agencies;
 mod bad_input;
+mod certificates;
 mod declared;
 mod demo;
 mod harness;

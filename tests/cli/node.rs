@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Place, Up, until};
 
-const UNITS: &str = "don-vi-hanh-chinh";
+pub const UNITS: &str = "don-vi-hanh-chinh";
 
 /// A commune of a province.
 fn unit(code: u32, province: &str, end: Option<&str>) -> Value {
@@ -18,7 +18,7 @@ fn unit(code: u32, province: &str, end: Option<&str>) -> Value {
     })
 }
 
-fn key(code: u32) -> String {
+pub fn key(code: u32) -> String {
     format!("[\"{code:05}\",\"2025-07-01\"]")
 }
 
@@ -29,13 +29,13 @@ fn units() -> String {
 }
 
 /// A place with the shipped state applied and the communes in a file.
-fn place() -> Place {
+pub fn place() -> Place {
     let place = Place::with_shipped_applied();
     place.write("units.jsonl", units());
     place
 }
 
-fn produce(place: &Place) -> Value {
+pub fn produce(place: &Place) -> Value {
     place.kenh(["produce", UNITS, "--from", "units.jsonl", "--output", "json"]).ok().json()
 }
 

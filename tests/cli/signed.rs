@@ -67,7 +67,7 @@ impl Signed {
     }
 }
 
-fn new_key(place: &Place, whose: &str) -> String {
+pub fn new_key(place: &Place, whose: &str) -> String {
     let person = if whose == "root" { vec!["--root"] } else { vec!["--person", whose] };
     let file = format!("{whose}.key");
     let rest = ["--out", &file, "--passphrase", PASSPHRASE, "--output", "json"];

@@ -20,12 +20,16 @@
 //! | `p`, topic (4), partition (4) | start (8), end (8) |
 //! | `f`, name of a deleted topic | where one made again under the name starts (8) |
 //! | `d`, topic (4) | empty: its records are being removed |
+//! | `s`, system | its certificates in force: their serials as a JSON list |
 //! | `m`, group | the group's metadata, text |
 //! | `c`, group, 0, topic (4), partition (4) | position after the last record consumed (8) |
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use kenh_domain::identity::Serial;
 use kenh_domain::log::{Access, Bounds, NewRecord, Position, Record, TopicSpec};
-use kenh_domain::names::Group;
+use kenh_domain::names::{Group, Principal};
 use serde::{Deserialize, Serialize};
 
 /// The number of this format.
@@ -43,6 +47,8 @@ pub const BOUNDS: u8 = b'p';
 pub const FLOOR: u8 = b'f';
 /// First byte of the keys of topics that are being removed.
 pub const DELETED: u8 = b'd';
+/// First byte of the keys of certificates in force.
+pub const SERIALS: u8 = b's';
 /// First byte of the keys of metadata.
 pub const METADATA: u8 = b'm';
 /// First byte of the keys of consumed positions.
@@ -197,6 +203,30 @@ pub fn read_bounds(value: &[u8]) -> Result<Bounds, FormatError> {
 #[must_use]
 pub fn floor_key(topic: &str) -> Vec<u8> {
     [&[FLOOR], topic.as_bytes()].concat()
+}
+
+/// Key of a system's certificates in force.
+#[must_use]
+pub fn serials_key(system: &Principal) -> Vec<u8> {
+    [&[SERIALS], system.as_str().as_bytes()].concat()
+}
+
+/// Value of a system's certificates in force.
+///
+/// # Errors
+/// [`FormatError`], which no serials can bring about: numbers always have a JSON text.
+pub fn serials_value(serials: &BTreeSet<Serial>) -> Result<Vec<u8>, FormatError> {
+    serde_json::to_vec(serials).map_err(|_| FormatError("certificates in force"))
+}
+
+/// A system and its certificates in force, from their entry.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn read_serials(key: &[u8], value: &[u8]) -> Result<(Principal, BTreeSet<Serial>), FormatError> {
+    let system = key.get(1..).and_then(|name| std::str::from_utf8(name).ok()?.parse().ok());
+    let serials = serde_json::from_slice(value).ok();
+    system.zip(serials).ok_or(FormatError("certificates in force"))
 }
 
 /// Key of a group's metadata.

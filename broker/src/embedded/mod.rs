@@ -48,11 +48,13 @@ mod tests;
 mod topics;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use kenh_domain::identity::Serial;
 use kenh_domain::log::{
     Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, Position, ReadError, Reader, TopicPartition,
     TopicSpec, Writer,
@@ -228,6 +230,14 @@ impl Log for EmbeddedLog {
         let state = self.shared.state();
         let of = state.topics.get(topic).ok_or_else(|| AdminError::Missing(topic.clone()))?;
         Ok(of.access.iter().cloned().collect())
+    }
+
+    fn serials(&self, system: &Principal) -> Result<BTreeSet<Serial>, AdminError> {
+        Ok(self.shared.state().serials.get(system).cloned().unwrap_or_default())
+    }
+
+    fn set_serials(&self, system: &Principal, serials: &BTreeSet<Serial>) -> Result<(), AdminError> {
+        self.shared.set_serials(system, serials)
     }
 
     fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use kenh_domain::identity::Serial;
 use kenh_domain::log::{Access, Bounds, Committed, Operation, Position, ReadError, TopicPartition, TopicSpec};
 use kenh_domain::names::{Group, Principal};
 use kenh_domain::topic::Topic;
@@ -18,6 +19,8 @@ pub(super) struct State {
     pub(super) floors: HashMap<Topic, u64>,
     pub(super) next_topic: u32,
     pub(super) groups: HashMap<Group, GroupState>,
+    /// Which certificates are in force.
+    pub(super) serials: HashMap<Principal, BTreeSet<Serial>>,
 }
 
 pub(super) struct TopicState {

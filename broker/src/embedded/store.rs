@@ -126,6 +126,10 @@ impl Store {
         }
         self.load_topics(&mut state)?;
         self.load_groups(&mut state)?;
+        for entry in self.meta.prefix([format::SERIALS]) {
+            let (key, value) = entry.into_inner()?;
+            state.serials.extend([format::read_serials(&key, &value)?]);
+        }
         Ok((Incarnation(incarnation), state))
     }
 

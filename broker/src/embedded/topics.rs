@@ -1,6 +1,10 @@
 //! Making and deleting topics, and who may use them.
 
+use std::collections::BTreeSet;
+
+use kenh_domain::identity::Serial;
 use kenh_domain::log::{Access, AdminError, Bounds, Position, TopicSpec};
+use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 
 use super::Shared;
@@ -71,7 +75,7 @@ impl Shared {
         let _appending = self.append_lock();
         let known = self.state().topics.get(topic).map(|t| (t.number, t.spec.clone(), t.access.clone()));
         let (number, spec, is) = known.ok_or_else(|| AdminError::Missing(topic.clone()))?;
-        let wanted: std::collections::BTreeSet<Access> = access.iter().cloned().collect();
+        let wanted: BTreeSet<Access> = access.iter().cloned().collect();
         if is == wanted {
             return Ok(());
         }
@@ -83,6 +87,14 @@ impl Shared {
                 topic.access = wanted;
             }
         });
+        Ok(())
+    }
+
+    pub(super) fn set_serials(&self, system: &Principal, serials: &BTreeSet<Serial>) -> Result<(), AdminError> {
+        let _appending = self.append_lock();
+        let value = format::serials_value(serials).map_err(|error| failed(error.into()))?;
+        self.commit(|change| change.put(format::serials_key(system), value)).map_err(failed)?;
+        self.publish(|state| state.serials.insert(system.clone(), serials.clone()));
         Ok(())
     }
 

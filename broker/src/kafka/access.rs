@@ -38,6 +38,10 @@ use super::{ADMIN_TIMEOUT, Asker, Options, QUERY_TIMEOUT, settings};
 pub const NAME: &str = "kenh.access";
 /// How long the follower waits before it looks whether it is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// For how long it stands that everything in the topic is in memory, or that the cluster does not answer.
+const HEARD_FOR: Duration = Duration::from_secs(1);
+/// How long the cluster has to answer whether there is more.
+const HEAR_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two steps of a wait for a delivery.
 const STEP: Duration = Duration::from_micros(500);
 
@@ -100,6 +104,8 @@ pub struct AccessLists {
     follower: Option<JoinHandle<()>>,
     /// One change at a time.
     changing: Mutex<()>,
+    /// When the cluster was last asked whether everything is in memory, and why that is not known.
+    heard: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 fn failed(error: impl Into<kenh_domain::log::StorageError>) -> AdminError {
@@ -140,6 +146,7 @@ impl AccessLists {
             asker,
             follower: Some(follower.map_err(failed)?),
             changing: Mutex::default(),
+            heard: Mutex::default(),
         };
         lists.catch_up()?;
         if let Some(format) = lists.inner.lock().newer {
@@ -165,20 +172,44 @@ impl AccessLists {
             asker,
             follower: None,
             changing: Mutex::default(),
+            heard: Mutex::default(),
         }))
     }
 
     /// Waits until everything that is in the topic now is in memory.
     pub fn catch_up(&self) -> Result<(), AdminError> {
-        let end = await_bounds(&self.asker)?.1;
+        self.read_to(await_bounds(&self.asker)?.1, ADMIN_TIMEOUT).map_err(failed)
+    }
+
+    /// Whether everything that is in the topic is in memory, as of a second ago at most. Of all who ask, one asks the
+    /// cluster, and the others are told the same.
+    pub fn hear(&self) -> Result<(), AdminError> {
+        if let Some(me) = &self.guest {
+            return Err(failed(format!("{me} is no role of the bus: only those know which certificates are in force")));
+        }
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = heard.as_ref().filter(|(at, _)| at.elapsed() < HEARD_FOR).map(|(_, known)| known.clone());
+        let known = known.unwrap_or_else(|| {
+            let asked = Instant::now();
+            let end = self.asker.fetch_watermarks(NAME, 0, HEAR_TIMEOUT).map_err(|error| error.to_string());
+            let known = end.and_then(|(_, end)| self.read_to(end, HEAR_TIMEOUT));
+            // What is known is as old as the question; what is not, as the answer: or everybody in turn would wait for it.
+            *heard = Some((if known.is_ok() { asked } else { Instant::now() }, known.clone()));
+            known
+        });
+        known.map_err(failed)
+    }
+
+    /// Waits until everything before `end` is in memory.
+    fn read_to(&self, end: i64, patience: Duration) -> Result<(), String> {
         let begun = Instant::now();
         let mut state = self.inner.lock();
         while state.until < end {
             if let Some(why) = state.failed.take() {
-                return Err(failed(why));
+                return Err(why);
             }
-            if begun.elapsed() > ADMIN_TIMEOUT {
-                return Err(failed(format!("{NAME} was not read to its end within {} s", ADMIN_TIMEOUT.as_secs())));
+            if begun.elapsed() > patience {
+                return Err(format!("{NAME} was not read to its end within {} s", patience.as_secs()));
             }
             state = self.inner.moved.wait_timeout(state, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -52,18 +52,8 @@ impl KafkaLog {
         AdminError::Storage(format!("only the control role, with its certificate, {does}; this is {me}").into())
     }
 
-    /// Which certificates of a system are in force, by serial.
-    #[must_use]
-    pub fn serials(&self, system: &Principal) -> BTreeSet<Serial> {
-        self.access.serials(system)
-    }
-
-    /// From here on these certificates of a system (or role) are in force, and no others: lines of others go, lines of new
-    /// ones come. An empty set closes the bus to it.
-    ///
-    /// # Errors
-    /// [`AdminError::Storage`], also when this process does not keep the boundary, or the system may have no certificates.
-    pub fn set_serials(&self, system: &Principal, serials: &BTreeSet<Serial>) -> Result<(), AdminError> {
+    /// Lines of other certificates go, lines of new ones come.
+    pub(super) fn put_in_force(&self, system: &Principal, serials: &BTreeSet<Serial>) -> Result<(), AdminError> {
         if !self.keeps_the_boundary() {
             return Err(self.not_ours("admits certificates"));
         }

@@ -51,7 +51,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kenh_domain::identity::Identity;
+use kenh_domain::identity::{Identity, Serial};
 use kenh_domain::log::{
     Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, NewRecord, Position, ReadError, Reader,
     TopicPartition, TopicSpec, Writer,
@@ -332,6 +332,16 @@ impl Log for KafkaLog {
         // Whoever compares it with what should be is to hear of a list that is not in force.
         self.pay(topic)?;
         self.access.get(topic).ok_or_else(|| AdminError::Missing(topic.clone()))
+    }
+
+    fn serials(&self, system: &Principal) -> Result<BTreeSet<Serial>, AdminError> {
+        self.access.hear()?;
+        Ok(self.access.serials(system))
+    }
+
+    /// Only with the control role's certificate, and never for a system that may have none.
+    fn set_serials(&self, system: &Principal, serials: &BTreeSet<Serial>) -> Result<(), AdminError> {
+        self.put_in_force(system, serials)
     }
 
     fn claim(&self, principal: &Principal, group: &Group) -> Result<Box<dyn Claim>, ClaimError> {

@@ -1,14 +1,13 @@
 //! What every client of ours tells librdkafka, and why. Where a setting is not named here, librdkafka's default holds.
 
-use kenh_domain::identity::{Identity, IdentityError};
+use kenh_domain::identity::Identity;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
-use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_ORGANIZATIONAL_UNIT};
-use x509_parser::x509::X509Name;
 
 use super::{ConnectError, Options};
+use crate::certificate::{Certificate, CertificateError};
 
 /// The transaction timeout: how long a dead owner may hold readers up, and how long a living one has for one commit.
 pub const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
@@ -108,27 +107,11 @@ pub fn identity(options: &Options) -> Result<Option<Identity>, ConnectError> {
     let none = || wrong("holds no certificate".to_owned());
     // The first is the client's own; those of its issuers may follow.
     let (_, pem) = x509_parser::pem::parse_x509_pem(&text).map_err(|_| none())?;
-    let certificate = pem.parse_x509().map_err(|_| none())?;
-    identity_of(certificate.subject()).map(Some).map_err(|error| wrong(format!("is of nobody: {error}")))
-}
-
-/// A subject that is one OU and one CN, in this order, and nothing else.
-fn identity_of(subject: &X509Name<'_>) -> Result<Identity, IdentityError> {
-    let mut parts = subject.iter();
-    let mut part = |kind| {
-        let rdn = parts.next().ok_or(IdentityError)?;
-        let mut attributes = rdn.iter();
-        match (attributes.next(), attributes.next()) {
-            (Some(only), None) if *only.attr_type() == kind => only.as_str().map_err(|_| IdentityError),
-            _ => Err(IdentityError),
-        }
-    };
-    let serial = part(OID_X509_ORGANIZATIONAL_UNIT)?;
-    let system = part(OID_X509_COMMON_NAME)?;
-    if parts.next().is_some() {
-        return Err(IdentityError);
+    match Certificate::read(&pem.contents) {
+        Ok(certificate) => Ok(Some(certificate.identity)),
+        Err(CertificateError::Unreadable) => Err(none()),
+        Err(CertificateError::Subject(error)) => Err(wrong(format!("is of nobody: {error}"))),
     }
-    format!("CN={system},OU={serial}").parse()
 }
 
 /// A client that reads what is committed. It belongs to no group (librdkafka wants a name all the same): partitions are

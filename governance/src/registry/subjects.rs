@@ -7,13 +7,15 @@
 //! | `<view topic>-value` | the one schema of that edition of the view |
 //! | `kenh.SubmissionEnd` | the end of a submission |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kenh_domain::control::ControlSet;
 use kenh_domain::envelope::SUBMISSION_END_ID;
-use kenh_domain::names::{Agency, Dataset};
+use kenh_domain::names::{Agency, Dataset, Principal};
 use kenh_domain::topic::Topic;
 use kenh_domain::wire::SchemaId;
+
+use crate::layout;
 
 /// The subject of the end of a submission.
 pub const SUBMISSION_END: &str = "kenh.SubmissionEnd";
@@ -43,6 +45,23 @@ pub struct Subject {
     pub versions: Vec<(u32, SchemaId)>,
     /// Whether it belongs to a view that has ended; what Confluent calls deleted softly.
     pub ended: bool,
+}
+
+/// The subjects that concern a system: those of the topics that it may read or write, and of each dataset that its agency
+/// provides the record schema, with the end of a submission. So the registry tells nobody more than the log does.
+#[must_use]
+pub fn of_system(set: &ControlSet, system: &Principal, now_ms: i64) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for (topic, place) in layout::places(set, now_ms) {
+        if place.access.iter().all(|access| access.principal != *system) {
+            continue;
+        }
+        if let Topic::In(dataset, _) = &topic {
+            out.extend([of_dataset(dataset), SUBMISSION_END.to_owned()]);
+        }
+        out.insert(of_topic(&topic));
+    }
+    out
 }
 
 /// Every subject by name.
