@@ -41,6 +41,7 @@ pub fn route(path: &str) -> &'static str {
         Some("config") => "/config/…",
         Some("mode") => "/mode/…",
         Some("contexts") => "/contexts",
+        Some("apis") => "/apis/…",
         None => "/",
         Some(_) => "unknown",
     }

@@ -65,6 +65,8 @@ pub struct Node {
     data: PathBuf,
     kafka: Option<String>,
     shell: Option<Child>,
+    /// What it said until it served.
+    said: String,
     agent: ureq::Agent,
 }
 
@@ -73,24 +75,27 @@ impl Node {
     pub fn new(name: &str, kafka: Option<&str>) -> Self {
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{}-{name}", std::process::id()));
         let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
-        Self { data, kafka: kafka.map(Into::into), shell: None, agent }
+        Self { data, kafka: kafka.map(Into::into), shell: None, said: String::new(), agent }
     }
 
     /// Starts it with these arguments and waits until it serves.
     pub fn start(&mut self, args: &[&str]) {
         let log = self.data.with_extension("log");
         let mut shell = Command::new("sh");
-        shell.args(["-c", r#""$@" & node=$!; cat >/dev/null; kill -9 $node; wait $node; rm -rf "$KENH_DATA""#, "sh"]);
+        shell.args([
+            "-c",
+            r#""$@" & node=$!; cat >/dev/null; kill -9 $node; wait $node; rm -rf "$KENH_DATA" "$KENH_DATA".*"#,
+            "sh",
+        ]);
         shell.arg(env!("CARGO_BIN_EXE_kenh")).args(args);
         settle(&mut shell, &self.data, self.kafka.as_deref());
         let stderr = std::fs::File::create(&log).unwrap();
         self.shell = Some(shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap());
-        let serves = || std::fs::read_to_string(&log).unwrap();
-        until(&format!("kenh {} to serve; see {}", args.join(" "), log.display()), || {
-            let said = serves();
+        self.said = until(&format!("kenh {} to serve; see {}", args.join(" "), log.display()), || {
+            let said = std::fs::read_to_string(&log).unwrap();
             let failed = said.lines().find(|line| line.starts_with("kenh: ") && !line.contains("unsigned"));
             assert!(failed.is_none(), "{said}");
-            (said.contains("serves ") && self.data.join("node.json").exists()).then_some(())
+            (said.contains("serves ") && self.data.join("node.json").exists()).then_some(said)
         });
         std::fs::remove_file(&log).unwrap();
     }
@@ -114,6 +119,17 @@ impl Node {
     /// Where it serves: `http://host:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.running("address"))
+    }
+
+    /// Where it listens over TLS by a key of its configuration: `https://host:port`.
+    pub fn listens(&self, key: &str) -> &str {
+        let address = self.said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+        address.unwrap_or_else(|| panic!("no {key} in\n{}", self.said))
+    }
+
+    /// A file beside its directory, which goes when that does.
+    pub fn beside(&self, extension: &str) -> PathBuf {
+        self.data.with_extension(extension)
     }
 
     /// What it takes as the password of Basic authorisation.

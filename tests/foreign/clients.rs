@@ -1,4 +1,5 @@
-//! Other people's registry clients and serdes against ours, each in one process: an approved schema is registered and
+//! Other people's registry clients and serdes against ours, over TLS with a certificate of G01's system, each in one
+//! process: an approved schema is registered and
 //! found, one that nobody approved is refused with the way to propose it, one that cannot follow is refused with field and
 //! rule in words, and a view's record is read and written again.
 //!
@@ -9,9 +10,10 @@
 //! | `subject`, `released` | what a provider writes with: registered, then looked up by id, version and text |
 //! | `wider`, `narrower` | a next version that could be released, and one that could not |
 //! | `topic`, `record` | a record of a view, in base64: read, and written again |
-//! | `another` | a subject that is none of ours |
+//! | `another` | a subject of another agency |
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -27,9 +29,17 @@ const PERSON: &str = "001304980009";
 /// What our registry says of `narrower`.
 const REASON: &str = "version 1: default-missing: field DuLieu.Email is new and has no default";
 
-/// A node with the shipped state and one person, and what each program is asked.
+/// PEM files, as `kenh enroll` makes them.
+struct Certificate {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// A node with the shipped state and one person, who asks it, and what each program asks.
 struct Asked {
     node: Node,
+    authority: PathBuf,
+    system: Certificate,
     id: Value,
     task: Value,
 }
@@ -40,7 +50,21 @@ fn asked() -> &'static Asked {
         bus::setup();
         let mut node = Node::new("clients", None);
         said("kenh apply", node.kenh(&["apply", "schemas", "broker-config"]));
-        node.start(&["up"]);
+        let folder = node.beside("certificates");
+        said("kenh enroll ca", node.kenh(&["enroll", "ca", "--out", folder.to_str().unwrap()]));
+        let authority = folder.join("ca.pem");
+        let serves = enrol(&node, &folder, "kenh-serve", &["--host", "127.0.0.1"]);
+        let config = format!(
+            "http:\n  agencies: 127.0.0.1:0\n  certificate: {}\n  key: {}\n  authorities: {}\n",
+            serves.certificate.display(),
+            serves.key.display(),
+            authority.display()
+        );
+        let file = node.beside("yaml");
+        std::fs::write(&file, config).unwrap();
+        node.start(&["--config", file.to_str().unwrap(), "up"]);
+        let system = enrol(&node, &folder, "g01-portal", &[]);
+        said("kenh enroll admit", node.kenh(&["enroll", "admit", "g01-portal", "1"]));
         node.submit("1", &[example(PERSON)]);
         let ours: Value = serde_json::from_str(&node.get(&format!("/subjects/{SUBJECT}/versions/latest"))).unwrap();
         let released = ours["schema"].as_str().unwrap();
@@ -52,10 +76,24 @@ fn asked() -> &'static Asked {
             "narrower": with_email(released, &json!({ "name": "Email", "type": "string" })),
             "topic": VIEW,
             "record": record,
-            "another": "view.H29.ho-tich.main.1-value",
+            "another": "view.H29.dan-cu.main.1-value",
         });
-        Asked { node, id: ours["id"].clone(), task }
+        Asked { node, authority, system, id: ours["id"].clone(), task }
     })
+}
+
+/// `kenh enroll request` and `sign`.
+fn enrol(node: &Node, folder: &Path, system: &str, hosts: &[&str]) -> Certificate {
+    let folder = folder.to_str().unwrap();
+    let run = |args: &[&str]| {
+        let output = node.kenh(&[&["--output", "json", "enroll"], args, &["--out", folder]].concat());
+        serde_json::from_str::<Value>(&said("kenh enroll", output)).unwrap()
+    };
+    let made = run(&["request", system]);
+    let (request, fingerprint) = (made["request"].as_str().unwrap(), made["fingerprint"].as_str().unwrap());
+    let signed = run(&[&["sign", request, "--ca", folder, "--fingerprint", fingerprint], hosts].concat());
+    let file = |of: &Value, name: &str| PathBuf::from(of[name].as_str().unwrap());
+    Certificate { certificate: file(&signed, "certificate"), key: file(&made, "key") }
 }
 
 /// The values of the view's records, in base64.
@@ -79,8 +117,9 @@ fn with_email(envelope: &str, field: &Value) -> String {
 
 /// Runs a client and holds all that it says to our own word.
 fn works_with_our_registry(name: &str, mut client: Command) -> Value {
-    let Asked { node, id, task } = asked();
-    client.arg(node.url()).env("KENH_TOKEN", node.token());
+    let Asked { node, authority, system, id, task } = asked();
+    client.arg(node.listens("http.agencies"));
+    client.env("KENH_CA", authority).env("KENH_CERT", &system.certificate).env("KENH_KEY", &system.key);
     let client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut client = client.unwrap_or_else(|e| panic!("{name}: {e}"));
     client.stdin.take().unwrap().write_all(task.to_string().as_bytes()).unwrap();
@@ -110,7 +149,7 @@ fn installed(path: &str) -> Command {
     Command::new(repository().join("target/foreign").join(path))
 }
 
-fn script(path: &str) -> std::path::PathBuf {
+fn script(path: &str) -> PathBuf {
     repository().join("tests/foreign").join(path)
 }
 

@@ -31,9 +31,7 @@ public class Registry {
 
     public static void main(String[] args) throws Exception {
         // 3.1.7 of the serdes has no setting for a client certificate; its client has, and the serdes take that.
-        String token = System.getenv("KENH_TOKEN");
-        var plain = RegistryClientOptions.create(args[0] + "/apis/registry/v3");
-        RegistryClient registry = RegistryClientFactory.create(token != null ? plain.basicAuth("kenh", token) : plain
+        RegistryClient registry = RegistryClientFactory.create(RegistryClientOptions.create(args[0] + "/apis/registry/v3")
             .trustStorePem(System.getenv("KENH_CA"))
             .keystorePem(System.getenv("KENH_CERT"), System.getenv("KENH_KEY")));
         JsonNode task = JSON.readTree(System.in);

@@ -20,9 +20,8 @@ async function refusal(call) {
 
 async function main() {
   const pem = name => fs.readFileSync(process.env[name])
-  const token = process.env.KENH_TOKEN
-  const httpsAgent = token ? undefined : new https.Agent({ ca: pem('KENH_CA'), cert: pem('KENH_CERT'), key: pem('KENH_KEY') })
-  const connect = () => new SchemaRegistryClient({ baseURLs: [process.argv[2]], createAxiosDefaults: { httpsAgent }, basicAuthCredentials: token && { credentialsSource: 'USER_INFO', userInfo: `kenh:${token}` } })
+  const httpsAgent = new https.Agent({ ca: pem('KENH_CA'), cert: pem('KENH_CERT'), key: pem('KENH_KEY') })
+  const connect = () => new SchemaRegistryClient({ baseURLs: [process.argv[2]], createAxiosDefaults: { httpsAgent } })
   const registry = connect()
   const task = JSON.parse(fs.readFileSync(0))
   const { subject, topic } = task

@@ -24,7 +24,7 @@ def refusal(call, *args):
 
 
 def main():
-    settings = {"url": sys.argv[1], "basic.auth.user.info": f"kenh:{os.environ['KENH_TOKEN']}"} if "KENH_TOKEN" in os.environ else {
+    settings = {
         "url": sys.argv[1],
         "ssl.ca.location": os.environ["KENH_CA"],
         "ssl.certificate.location": os.environ["KENH_CERT"],

@@ -49,9 +49,6 @@ func refused[T any](answer T, err error) refusal {
 
 func connect() schemaregistry.Client {
 	config := schemaregistry.NewConfig(os.Args[1])
-	if token := os.Getenv("KENH_TOKEN"); token != "" {
-		return must(schemaregistry.NewClient(schemaregistry.NewConfigWithBasicAuthentication(os.Args[1], "kenh", token)))
-	}
 	config.SslCaLocation = os.Getenv("KENH_CA")
 	config.SslCertificateLocation = os.Getenv("KENH_CERT")
 	config.SslKeyLocation = os.Getenv("KENH_KEY")
