@@ -86,12 +86,12 @@ fn asked() -> &'static Asked {
 fn enrol(node: &Node, folder: &Path, system: &str, hosts: &[&str]) -> Certificate {
     let folder = folder.to_str().unwrap();
     let run = |args: &[&str]| {
-        let output = node.kenh(&[&["--output", "json", "enroll"], args, &["--out", folder]].concat());
+        let output = node.kenh(&[&["--output", "json", "enroll"][..], args, &["--out", folder]].concat());
         serde_json::from_str::<Value>(&said("kenh enroll", output)).unwrap()
     };
     let made = run(&["request", system]);
     let (request, fingerprint) = (made["request"].as_str().unwrap(), made["fingerprint"].as_str().unwrap());
-    let signed = run(&[&["sign", request, "--ca", folder, "--fingerprint", fingerprint], hosts].concat());
+    let signed = run(&[&["sign", request, "--ca", folder, "--fingerprint", fingerprint][..], hosts].concat());
     let file = |of: &Value, name: &str| PathBuf::from(of[name].as_str().unwrap());
     Certificate { certificate: file(&signed, "certificate"), key: file(&made, "key") }
 }
