@@ -57,7 +57,7 @@ fn main() {
             base.push(bare(&kafka, &next(rate * seconds), rate));
             own.push(through_the_bus(&kafka, &next(rate * seconds), rate, StoreKind::Sled));
         }
-        report(&bench, &format!("{rate}/s"), &mut base, &mut own);
+        report(&bench, &format!("{rate}/s"), ("bare log", &mut base), ("produce to visible", &mut own));
     }
     publish(&bench, &options, &kafka, &next(CHANGES));
 }

@@ -28,6 +28,11 @@ fn main() {
             let log = bus::embedded(dir.path(), Fsync::EachCommit);
             own_all.push(through_the_bus(&log, &changes, rate, bus::StoreKind::Sled));
         }
-        support::latency::report(&bench, &format!("{rate}/s"), &mut bare_all, &mut own_all);
+        support::latency::report(
+            &bench,
+            &format!("{rate}/s"),
+            ("bare log", &mut bare_all),
+            ("produce to visible", &mut own_all),
+        );
     }
 }

@@ -163,8 +163,11 @@ pub fn through_the_bus(log: &Arc<dyn Log>, changes: &[Change], rate: u64, kind: 
     })
 }
 
+/// What was measured, in milliseconds, run by run; and what it is called.
+pub type Runs<'a> = (&'a str, &'a mut [Vec<f64>]);
+
 /// Prints and keeps p50 and p99: of each run, the median of the runs.
-pub fn report(bench: &Bench, what: &str, bare: &mut [Vec<f64>], own: &mut [Vec<f64>]) {
+pub fn report(bench: &Bench, what: &str, (base_name, bare): Runs<'_>, (name_of_own, own): Runs<'_>) {
     for (name, share) in [("p50", 0.50), ("p99", 0.99)] {
         let of = |runs: &mut [Vec<f64>], who: &str| {
             let mut all: Vec<f64> = runs.iter_mut().map(|run| quantile(run, share)).collect();
@@ -173,9 +176,9 @@ pub fn report(bench: &Bench, what: &str, bare: &mut [Vec<f64>], own: &mut [Vec<f
             }
             median(&mut all)
         };
-        let (base, own) = (of(bare, "bare log"), of(own, "produce to visible"));
-        bench.figure(&format!("{what}: {name}, bare log"), base, "ms");
-        bench.figure(&format!("{what}: {name}, produce to visible"), own, "ms");
+        let (base, own) = (of(bare, base_name), of(own, name_of_own));
+        bench.figure(&format!("{what}: {name}, {base_name}"), base, "ms");
+        bench.figure(&format!("{what}: {name}, {name_of_own}"), own, "ms");
         bench.figure(&format!("{what}: {name}, ratio"), own / base, "x");
     }
 }

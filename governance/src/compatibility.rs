@@ -39,7 +39,11 @@ pub struct Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { field, rule, message } = self;
-        if field.is_empty() { write!(f, "{rule}: {message}") } else { write!(f, "{rule}: field {field} {message}") }
+        if field.is_empty() {
+            write!(f, "{rule}: the record {message}")
+        } else {
+            write!(f, "{rule}: field {field} {message}")
+        }
     }
 }
 
@@ -54,11 +58,14 @@ pub fn reasons(older: &Schema, newer: &Schema) -> Vec<Reason> {
             Ok(Compatibility::Partial) => out.push(Reason {
                 field: String::new(),
                 rule: "partly-readable",
-                message: "some records written in the older version could not be read in this one".into(),
+                message: "could not be read in this version as some were written in the older one".into(),
             }),
             // It does not follow a named type into its definition; ours did, and found nothing.
             Err(error) if inconclusive(&error) => {}
-            Err(error) => out.push(Reason { field: String::new(), rule: "avro", message: error.to_string() }),
+            Err(error) => {
+                let message = format!("cannot be read as it was written in the older version: {error}");
+                out.push(Reason { field: String::new(), rule: "avro", message });
+            }
         }
     }
     out
@@ -77,7 +84,8 @@ fn inconclusive(error: &CompatibilityError) -> bool {
 
 fn records(writer: &Record, reader: &Record, path: &str, out: &mut Vec<Reason>) {
     if bare(&writer.name) != bare(&reader.name) {
-        let message = format!("is a record called {}, and was called {}: names stay", reader.name, writer.name);
+        let what = if path.is_empty() { "is" } else { "is a record" };
+        let message = format!("{what} called {}, and was called {}: names stay", reader.name, writer.name);
         out.push(Reason { field: path.to_owned(), rule: "name-changed", message });
     }
     for Field { name, ty, default, .. } in &reader.fields {

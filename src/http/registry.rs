@@ -13,9 +13,6 @@ use super::refusal::{Code, refuse};
 use super::{App, blocking, typed};
 use crate::time::now_ms;
 
-/// Confluent's media type of the registry's answers.
-const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-
 /// Largest schema taken in a question.
 const MAX_QUESTION_BYTES: usize = 1 << 20;
 
@@ -30,7 +27,7 @@ pub async fn handle(State(app): State<Arc<App>>, caller: Caller, method: Method,
             registry = registry.visible(&|subject| own.contains(subject));
         }
         let answer = registry.handle(method.as_str(), uri.path(), uri.query().unwrap_or(""), &body);
-        typed(answer.status, CONTENT_TYPE, answer.body.to_string())
+        typed(answer.status, answer.content_type, answer.body.to_string())
     })
     .await
 }
@@ -44,6 +41,7 @@ pub fn route(path: &str) -> &'static str {
         Some("config") => "/config/…",
         Some("mode") => "/mode/…",
         Some("contexts") => "/contexts",
+        Some("apis") => "/apis/…",
         None => "/",
         Some(_) => "unknown",
     }

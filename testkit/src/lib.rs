@@ -7,6 +7,7 @@
 //! | [`mod@conformance`] | one test per promise of [`kenh_domain::log`], for any log |
 //! | [`kafka`] | a real Apache Kafka of the test's own, to be killed and started again |
 //! | [`disk`] | a disk of a few MiB, to be filled |
+//! | [`apicurio`] | a real Apicurio Registry, in memory |
 //! | [`builders`] | an agency, a contract, a grant, a control record, a topic |
 //! | [`hand_on!`] | the methods of a log that a double before it does not change |
 //! | [`outside`] | waiting for a state, a program without our environment |
@@ -17,6 +18,7 @@
 // Only tests use it: it says what it expects by unwrapping, as they do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+pub mod apicurio;
 pub mod builders;
 pub mod conformance;
 pub mod disk;

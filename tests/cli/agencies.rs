@@ -12,6 +12,8 @@ use crate::harness::{PATIENCE, Place, Up, finish, repository, until};
 use crate::node::{UNITS, key, place, produce};
 use crate::signed::new_key;
 
+const APICURIO: &str = "/apis/registry/v3";
+
 /// The part of the configuration that opens both listeners.
 fn listening(authority: &Authority<'_>, node: &Identity, on: &str) -> String {
     format!(
@@ -90,6 +92,7 @@ fn each_system_sees_its_own_subjects_and_all_others_do_not_exist() {
         for entry in entries {
             let (subject, id) = (text(entry, "subject"), entry["id"].to_string());
             let schema = json!({ "schema": entry["schema"] }).to_string();
+            let content = json!({ "content": { "content": entry["schema"] } }).to_string();
             // Names of nobody, as long as these.
             let nobody = format!("z{}", &subject[1..]);
             let no_id = "x".repeat(id.len());
@@ -103,6 +106,8 @@ fn each_system_sees_its_own_subjects_and_all_others_do_not_exist() {
                 ("POST", format!("/subjects/{subject}/versions"), &schema),
                 ("POST", format!("/compatibility/subjects/{subject}/versions"), &schema),
                 ("POST", format!("/compatibility/subjects/{subject}/versions/1"), &schema),
+                ("GET", format!("{APICURIO}/groups/default/artifacts/{subject}/versions/1/content"), ""),
+                ("POST", format!("{APICURIO}/groups/default/artifacts/{subject}/versions?dryRun=true"), &content),
             ];
             for (method, target, body) in by_subject {
                 let reply = calmly(&mut client, method, &target, body);
@@ -115,17 +120,19 @@ fn each_system_sees_its_own_subjects_and_all_others_do_not_exist() {
                 unknown.body = unknown.body.replace(&nobody, &subject);
                 assert_eq!(reply, unknown, "{system} {method} {target}");
             }
-            for end in ["", "/schema", "/versions", "/subjects"] {
-                let reply = calmly(&mut client, "GET", &format!("/schemas/ids/{id}{end}"), "");
+            let contents = format!("{APICURIO}/ids/contentIds/");
+            let by_id = ["", "/schema", "/versions", "/subjects"].map(|end| ("/schemas/ids/", end));
+            for (path, end) in by_id.into_iter().chain([(contents.as_str(), "")]) {
+                let reply = calmly(&mut client, "GET", &format!("{path}{id}{end}"), "");
                 if ids.contains(&id) {
-                    assert_eq!(reply.status, 200, "{system} {id}{end}");
-                    assert!(!reply.body.contains("view.G12"), "{system} {id}{end}: {}", reply.body);
+                    assert_eq!(reply.status, 200, "{system} {path}{id}{end}");
+                    assert!(!reply.body.contains("view.G12"), "{system} {path}{id}{end}: {}", reply.body);
                     continue;
                 }
-                let mut unknown = calmly(&mut client, "GET", &format!("/schemas/ids/{no_id}{end}"), "");
+                let mut unknown = calmly(&mut client, "GET", &format!("{path}{no_id}{end}"), "");
                 assert_eq!(unknown.status, 404);
                 unknown.body = unknown.body.replace(&no_id, &id);
-                assert_eq!(reply, unknown, "{system} {id}{end}");
+                assert_eq!(reply, unknown, "{system} {path}{id}{end}");
             }
         }
         // What is not released is refused with the way to propose it.
@@ -249,6 +256,13 @@ fn nothing_is_reachable_that_the_table_does_not_name() {
         "/v1/log" => json!({ "call": "topics" }),
         _ if path.ends_with("/lookup") => json!({ "keys": [] }),
         _ if path.ends_with("/search") => json!({ "filter": "Cap == 3" }),
+        _ if path.starts_with(&format!("{APICURIO}/search/")) => {
+            serde_json::from_str(latest["schema"].as_str().unwrap()).unwrap()
+        }
+        _ if path.starts_with(APICURIO) => {
+            let version = json!({ "content": { "content": latest["schema"] } });
+            json!({ "artifactId": subject, "firstVersion": version, "content": version["content"] })
+        }
         _ => json!({ "schema": latest["schema"] }),
     };
     let mut paths: BTreeSet<_> = table.iter().map(|(_, _, path)| path.clone()).collect();

@@ -65,6 +65,8 @@ pub struct Node {
     data: PathBuf,
     kafka: Option<String>,
     shell: Option<Child>,
+    /// What it said until it served.
+    said: String,
     agent: ureq::Agent,
 }
 
@@ -73,24 +75,27 @@ impl Node {
     pub fn new(name: &str, kafka: Option<&str>) -> Self {
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{}-{name}", std::process::id()));
         let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
-        Self { data, kafka: kafka.map(Into::into), shell: None, agent }
+        Self { data, kafka: kafka.map(Into::into), shell: None, said: String::new(), agent }
     }
 
     /// Starts it with these arguments and waits until it serves.
     pub fn start(&mut self, args: &[&str]) {
         let log = self.data.with_extension("log");
         let mut shell = Command::new("sh");
-        shell.args(["-c", r#""$@" & node=$!; cat >/dev/null; kill -9 $node; wait $node; rm -rf "$KENH_DATA""#, "sh"]);
+        shell.args([
+            "-c",
+            r#""$@" & node=$!; cat >/dev/null; kill -9 $node; wait $node; rm -rf "$KENH_DATA" "$KENH_DATA".*"#,
+            "sh",
+        ]);
         shell.arg(env!("CARGO_BIN_EXE_kenh")).args(args);
         settle(&mut shell, &self.data, self.kafka.as_deref());
         let stderr = std::fs::File::create(&log).unwrap();
         self.shell = Some(shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap());
-        let serves = || std::fs::read_to_string(&log).unwrap();
-        until(&format!("kenh {} to serve; see {}", args.join(" "), log.display()), || {
-            let said = serves();
+        self.said = until(&format!("kenh {} to serve; see {}", args.join(" "), log.display()), || {
+            let said = std::fs::read_to_string(&log).unwrap();
             let failed = said.lines().find(|line| line.starts_with("kenh: ") && !line.contains("unsigned"));
             assert!(failed.is_none(), "{said}");
-            (said.contains("serves ") && self.data.join("node.json").exists()).then_some(())
+            (said.contains("serves ") && self.data.join("node.json").exists()).then_some(said)
         });
         std::fs::remove_file(&log).unwrap();
     }
@@ -116,6 +121,17 @@ impl Node {
         format!("http://{}", self.running("address"))
     }
 
+    /// Where it listens over TLS by a key of its configuration: `https://host:port`.
+    pub fn listens(&self, key: &str) -> &str {
+        let address = self.said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+        address.unwrap_or_else(|| panic!("no {key} in\n{}", self.said))
+    }
+
+    /// A file beside its directory, which goes when that does.
+    pub fn beside(&self, extension: &str) -> PathBuf {
+        self.data.with_extension(extension)
+    }
+
     /// What it takes as the password of Basic authorisation.
     pub fn token(&self) -> String {
         self.running("token")
@@ -128,6 +144,22 @@ impl Node {
         let text = answer.body_mut().with_config().limit(256 << 20).read_to_string().unwrap();
         assert_eq!(answer.status(), 200, "{path}: {text}");
         text
+    }
+
+    /// POST with its token: status and JSON.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let call = self.agent.post(self.url() + path).header("Authorization", format!("Bearer {}", self.token()));
+        let mut answer = call.send_json(body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+    }
+
+    /// Submits records as G01 through `kenh produce`, all of one version.
+    pub fn submit(&self, version: &str, people: &[Value]) {
+        let file = self.data.with_extension("jsonl");
+        std::fs::write(&file, people.iter().map(|p| format!("{p}\n")).collect::<String>()).unwrap();
+        let from = ["produce", "dan-cu", "--record-version", version, "--from", file.to_str().unwrap()];
+        said("kenh produce", self.kenh(&from));
+        std::fs::remove_file(file).unwrap();
     }
 
     /// A copy that it keeps, as its status tells.
@@ -165,15 +197,17 @@ pub struct Bus {
     bootstrap: &'static str,
 }
 
+/// Installs what the clients need; at once where it is there.
+pub fn setup() {
+    let mut setup = Command::new(repository().join("tests/foreign/setup"));
+    said("tests/foreign/setup", setup.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap());
+}
+
 /// The one bus of this test process, and everything that its clients need.
 pub fn shared() -> &'static Bus {
     static SHARED: OnceLock<Bus> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let setup = repository().join("tests/foreign/setup");
-        said(
-            "tests/foreign/setup",
-            Command::new(setup).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap(),
-        );
+        setup();
         let bootstrap = Cluster::shared().bootstrap();
         let mut node = Node::new("bus", Some(bootstrap));
         node.start(&["demo", "--log", "kafka", "--citizens", CITIZENS]);
@@ -186,20 +220,11 @@ pub fn shared() -> &'static Bus {
 fn move_away(node: &Node) {
     let rows = || node.rows("H29", "dan-cu");
     let (before, left) = (until("H29's copy", rows), node.left("H29", "dan-cu"));
-    submit(node, "1", &MOVED.map(example));
+    node.submit("1", &MOVED.map(example));
     until("those who came", || rows().filter(|rows| *rows == before + MOVED.len() as u64));
-    submit(node, "2", &MOVED.map(|id| in_ha_noi(example(id))));
+    node.submit("2", &MOVED.map(|id| in_ha_noi(example(id))));
     until("those who left", || rows().filter(|rows| *rows == before));
     assert_eq!(node.left("H29", "dan-cu"), left + MOVED.len() as u64);
-}
-
-/// Submits records as G01 through `kenh produce`, all of one version.
-fn submit(node: &Node, version: &str, people: &[Value]) {
-    let file = node.data.with_extension("jsonl");
-    std::fs::write(&file, people.iter().map(|p| format!("{p}\n")).collect::<String>()).unwrap();
-    let from = ["produce", "dan-cu", "--record-version", version, "--from", file.to_str().unwrap()];
-    said("kenh produce", node.kenh(&from));
-    std::fs::remove_file(file).unwrap();
 }
 
 /// The woman of the shipped example, who lives among H29's rows, under another personal ID.

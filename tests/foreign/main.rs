@@ -2,8 +2,9 @@
 //!
 //! One bus on a real Kafka serves most of them ([`bus`]): reform day with few citizens, kept up. Python, Node and Go read
 //! H29's views through our registry ([`readers`]), so do Kafka's console tools, and a writer with librdkafka's default
-//! partitioner submits to it ([`partitioner`]); what it submits concerns no view of H29. The other way round, Kênh is the
-//! client of somebody else's registry ([`registry`]).
+//! partitioner submits to it ([`partitioner`]); what it submits concerns no view of H29. Registry clients and serdes in four
+//! languages work with our registry ([`clients`]). The other way round, Kênh is the client of somebody else's registry
+//! ([`registry`]).
 //!
 //! `setup` installs what the clients need, once; docs/clients.md is written from what passes here.
 
@@ -16,6 +17,7 @@
 )]
 
 mod bus;
+mod clients;
 mod partitioner;
 mod readers;
 mod registry;

@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 
+use kenh_testkit::apicurio::Apicurio;
 use serde_json::{Value, json};
 
-use crate::bus::{Node, repository, said, until};
+use crate::bus::{Node, repository, said};
 
 const IDS: &str = "schema ids mean the same there";
 const LATEST: &str = "subjects end in the same schema there";
@@ -267,60 +268,25 @@ fn a_registry_that_is_gone_holds_the_bus_up_in_nothing() {
     assert_eq!(doctor(&ours, &format!("http://127.0.0.1:{port}"), "x-bi-mat")("contracts compile").0, "green");
 }
 
-/// Apicurio Registry in memory; gone with the test.
-struct Apicurio {
-    process: Child,
-    lives: Option<ChildStdin>,
-    url: String,
-}
-
-impl Apicurio {
-    /// None where there is no Java 21; the reason is printed.
-    fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let script = repository().join("tests/foreign/apicurio");
-        let mut process =
-            Command::new(script).arg(port.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        if said.starts_with("not tried") {
-            eprint!("{said}");
-            process.wait().unwrap();
-            return None;
-        }
-        let url = format!("http://127.0.0.1:{port}/apis/ccompat/v7");
-        let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
-        let apicurio = Self { lives: process.stdin.take(), process, url };
-        until("Apicurio Registry", || agent.get(format!("{}/subjects", apicurio.url)).call().ok());
-        Some(apicurio)
-    }
-}
-
-impl Drop for Apicurio {
-    fn drop(&mut self) {
-        drop(self.lives.take());
-        let _ = self.process.wait();
-    }
-}
-
 /// It minds no id that it is given, and counts for itself. Empty, it counts as the bus does when it is told the schemas in
 /// their order; later, something of somebody else's comes between.
 #[test]
 fn apicurio_counts_for_itself_and_is_used_as_long_as_that_agrees() {
     let Some(apicurio) = Apicurio::start() else { return };
     let ours = Node::new("registers-at-apicurio", None);
-    assert_eq!(registered(apply(&ours, &apicurio.url, "x-bi-mat")), 12);
-    let found = doctor(&ours, &apicurio.url, "x-bi-mat");
+    assert_eq!(registered(apply(&ours, &apicurio.url(), "x-bi-mat")), 12);
+    let found = doctor(&ours, &apicurio.url(), "x-bi-mat");
     for check in [ANSWERS, IDS, LATEST] {
         assert_eq!(found(check).0, "green", "{check}: {}", found(check).1);
     }
-    assert_eq!(registered(apply(&ours, &apicurio.url, "x-bi-mat")), 0);
+    assert_eq!(registered(apply(&ours, &apicurio.url(), "x-bi-mat")), 0);
 
     // The same schema under another subject has the same id there, and uses one up.
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
-    let get = |path: &str| agent.get(format!("{}{path}", apicurio.url)).call().unwrap().body_mut().read_json::<Value>();
+    let get =
+        |path: &str| agent.get(format!("{}{path}", apicurio.url())).call().unwrap().body_mut().read_json::<Value>();
     let again = json!({"schema": get("/schemas/ids/2").unwrap()["schema"], "schemaType": "AVRO"});
-    let mut answer = agent.post(format!("{}/subjects/x-value/versions", apicurio.url)).send_json(&again).unwrap();
+    let mut answer = agent.post(format!("{}/subjects/x-value/versions", apicurio.url())).send_json(&again).unwrap();
     assert_eq!(answer.body_mut().read_json::<Value>().unwrap()["id"], 2);
     // And then the bus releases one more.
     let dir = tempfile::tempdir().unwrap();
@@ -328,9 +294,9 @@ fn apicurio_counts_for_itself_and_is_used_as_long_as_that_agrees() {
     let grant = grant.replace("id: h29-dan-cu", "id: h29-dan-cu-hai\nview: hai").replace("  - SoDienThoai\n", "");
     let file = dir.path().join("hai.yaml");
     std::fs::write(&file, grant).unwrap();
-    let said = refused(&apply_with(&ours, &apicurio.url, "x-bi-mat", &[file.to_str().unwrap()]));
+    let said = refused(&apply_with(&ours, &apicurio.url(), "x-bi-mat", &[file.to_str().unwrap()]));
     assert!(said.contains("it gives ids itself") && said.contains("view.H29.dan-cu.hai.1-value"), "{said}");
-    let found = doctor(&ours, &apicurio.url, "x-bi-mat");
+    let found = doctor(&ours, &apicurio.url(), "x-bi-mat");
     assert_eq!((found(ANSWERS).0.as_str(), found(IDS).0.as_str()), ("green", "red"));
     assert!(found(IDS).1.contains("schema 13: not there"), "{}", found(IDS).1);
 }
@@ -341,9 +307,9 @@ fn apicurio_with_somebody_elses_schemas_is_left_alone() {
     let Some(apicurio) = Apicurio::start() else { return };
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
     let another = json!({"schema": r#"{"type":"record","name":"X","fields":[]}"#, "schemaType": "AVRO"});
-    agent.post(format!("{}/subjects/x-value/versions", apicurio.url)).send_json(&another).unwrap();
-    let said = refused(&apply(&Node::new("meets-somebody-else", None), &apicurio.url, "x-bi-mat"));
+    agent.post(format!("{}/subjects/x-value/versions", apicurio.url())).send_json(&another).unwrap();
+    let said = refused(&apply(&Node::new("meets-somebody-else", None), &apicurio.url(), "x-bi-mat"));
     assert!(said.contains("another schema 1"), "{said}");
-    let mut answer = agent.get(format!("{}/subjects", apicurio.url)).call().unwrap();
+    let mut answer = agent.get(format!("{}/subjects", apicurio.url())).call().unwrap();
     assert_eq!(answer.body_mut().read_json::<Vec<String>>().unwrap(), ["x-value"]);
 }

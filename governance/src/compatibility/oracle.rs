@@ -233,6 +233,12 @@ proptest! {
             Err(error) if inconclusive(&error) => {}
             Err(error) => prop_assert!(!ours.is_empty(), "released, and {error}"),
         }
+        // Whoever is refused is told where and by which rule; records of these pairs keep their names.
+        for reason in &ours {
+            let said = reason.to_string();
+            let told = format!("{}: field {} ", reason.rule, reason.field);
+            prop_assert!(!reason.field.is_empty() && said.len() > told.len() && said.starts_with(&told), "{said}");
+        }
         if ours.is_empty() {
             let writer = GenericDatumWriter::builder(older.avro()).build().unwrap();
             let body = writer.write_value_to_vec(record).unwrap();

@@ -1,5 +1,6 @@
-//! The schema registry, as Confluent's REST API asks for it, over a control set. No transport here: a method, a path, a
-//! query and a body go in; a status and JSON come out.
+//! The schema registry, as Confluent's REST API asks for it, over a control set; for Apicurio's Java serdes also the part
+//! of Apicurio's own API that they need ([`apicurio`]). No transport here: a method, a path, a query and a body go in; a
+//! status and JSON come out.
 //!
 //! Source: Confluent's documentation, "Schema Registry API Reference", for paths, bodies and error codes. What differs,
 //! and why: schemas come into force through contracts and grants, so that every call that would change something is
@@ -8,6 +9,7 @@
 //! a schema that is released already answers its id, as Confluent's clients expect when they produce.
 
 mod answer;
+mod apicurio;
 pub mod subjects;
 #[cfg(test)]
 mod tests;
@@ -20,8 +22,8 @@ use kenh_domain::wire::SchemaId;
 use serde_json::{Value, json};
 
 use crate::compatibility;
-pub use answer::{Answer, CONTENT_TYPE};
-use answer::{Refusal, query};
+pub use answer::Answer;
+use answer::{Cause, Refusal, flag, query};
 use subjects::Subject;
 
 /// The registry of one control set.
@@ -48,17 +50,19 @@ impl<'a> Registry<'a> {
     /// Answers one request. `path` is the path as sent (percent-encoded), `query` what stood after `?`.
     #[must_use]
     pub fn handle(&self, method: &str, path: &str, query: &str, body: &[u8]) -> Answer {
-        match self.route(method, path, query, body) {
-            Ok(body) => Answer { status: 200, body },
-            Err(refusal) => refusal.into(),
+        let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(answer::percent_decode).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["apis", "registry", "v3", parts @ ..] => {
+                Answer::apicurio(apicurio::route(self, method, parts, query, body))
+            }
+            parts => Answer::confluent(self.route(method, parts, query, body)),
         }
     }
 
-    fn route(&self, method: &str, path: &str, raw_query: &str, body: &[u8]) -> Result<Value, Refusal> {
-        let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(answer::percent_decode).collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let deleted = query(raw_query, "deleted").as_deref() == Some("true");
-        match (method, parts.as_slice()) {
+    fn route(&self, method: &str, parts: &[&str], raw_query: &str, body: &[u8]) -> Result<Value, Refusal> {
+        let deleted = flag(raw_query, "deleted");
+        match (method, parts) {
             ("GET", []) => Ok(json!({})),
             ("GET", ["contexts"]) => Ok(json!(["."])),
             ("GET", ["subjects"]) => Ok(self.list(&query(raw_query, "subjectPrefix").unwrap_or_default(), deleted)),
@@ -69,7 +73,9 @@ impl<'a> Registry<'a> {
             ("GET", ["subjects", s, "versions", v, "schema"]) => self.raw(self.find(s, v)?.1),
             ("GET", ["subjects", s, "versions", v, "referencedby"]) => self.find(s, v).map(|_| json!([])),
             ("POST", ["subjects", s]) => self.look_up(s, body),
-            ("POST", ["subjects", s, "versions"]) => self.register(s, body),
+            ("POST", ["subjects", s, "versions"]) => {
+                self.register(s, &answer::schema(body)?).map(|(_, id)| json!({ "id": id }))
+            }
             ("POST", ["compatibility", "subjects", s, "versions"]) => self.compatible(s, None, raw_query, body),
             ("POST", ["compatibility", "subjects", s, "versions", v]) => self.compatible(s, Some(v), raw_query, body),
             ("GET", ["schemas"]) => self.every(deleted),
@@ -190,25 +196,16 @@ impl<'a> Registry<'a> {
         Ok(json!({ "subject": name, "version": version, "id": id, "schema": self.text(id)? }))
     }
 
-    fn register(&self, name: &str, body: &[u8]) -> Result<Value, Refusal> {
-        let asked = answer::schema(body)?;
-        let known = match self.subjects.get(name) {
-            Some(subject) => self.same(subject, &asked)?,
-            None => None,
-        };
-        if let Some((_, id)) = known {
-            return Ok(json!({ "id": id }));
-        }
-        // What could not be released either way is told so: a proposal of it would be refused.
+    /// Version and id of a schema that is released.
+    fn register(&self, name: &str, asked: &Schema) -> Result<(u32, SchemaId), Refusal> {
         if let Some(subject) = self.subjects.get(name) {
-            let reasons = self.reasons(&subject.versions, &asked)?;
-            if !reasons.is_empty() {
-                let message = format!(
-                    "Schema being registered is incompatible with an earlier schema for subject \"{}\": {}",
-                    answer::short(name),
-                    reasons.join("; ")
-                );
-                return Err(Refusal::new(409, 409, message));
+            if let Some(known) = self.same(subject, asked)? {
+                return Ok(known);
+            }
+            // What could not be released either way is told so: a proposal of it would be refused.
+            let causes = self.causes(&subject.versions, asked)?;
+            if !causes.is_empty() {
+                return Err(Refusal::incompatible(name, causes));
             }
         }
         Err(Refusal::new(
@@ -225,11 +222,13 @@ impl<'a> Registry<'a> {
     }
 
     /// Why a schema cannot read what was written in these versions.
-    fn reasons(&self, versions: &[(u32, SchemaId)], asked: &Schema) -> Result<Vec<String>, Refusal> {
+    fn causes(&self, versions: &[(u32, SchemaId)], asked: &Schema) -> Result<Vec<Cause>, Refusal> {
         let mut out = Vec::new();
         for (version, id) in versions {
-            let reasons = compatibility::reasons(&self.parsed(*id)?, asked);
-            out.extend(reasons.into_iter().map(|r| format!("version {version}: {r}")));
+            for reason in compatibility::reasons(&self.parsed(*id)?, asked) {
+                let description = format!("version {version}: {reason}");
+                out.push(Cause { field: reason.field, description });
+            }
         }
         Ok(out)
     }
@@ -240,10 +239,10 @@ impl<'a> Registry<'a> {
             None => self.subject(name)?.versions.clone(),
         };
         let asked = answer::schema(body)?;
-        let messages = self.reasons(&against, &asked)?;
-        let mut answer = json!({ "is_compatible": messages.is_empty() });
-        if query(raw_query, "verbose").as_deref() == Some("true") {
-            answer["messages"] = messages.into();
+        let causes = self.causes(&against, &asked)?;
+        let mut answer = json!({ "is_compatible": causes.is_empty() });
+        if flag(raw_query, "verbose") {
+            answer["messages"] = causes.into_iter().map(|c| c.description).collect();
         }
         Ok(answer)
     }

@@ -204,6 +204,8 @@ fn compatibility_is_told_with_its_reasons() {
     let messages: Vec<&str> = told["messages"].as_array().unwrap().iter().map(|m| m.as_str().unwrap()).collect();
     assert_eq!(messages.len(), 2, "one for each released version");
     assert!(messages[0].starts_with("version 1: default-missing: field X is new and has no default"), "{messages:?}");
+    // As Confluent's client for Python writes it.
+    assert_eq!(post("/compatibility/subjects/thu-value/versions?normalize=False&verbose=True", grows).1, told);
     let fine = json!({ "is_compatible": true, "messages": [] });
     assert_eq!(post("/compatibility/subjects/thu-value/versions?verbose=true", V2), (200, fine));
     assert_eq!(code(post("/compatibility/subjects/nobody/versions", V1)), (404, 40401));
@@ -234,6 +236,103 @@ fn settings_are_told_and_nothing_is_changed_or_deleted_here() {
     assert_eq!(code(get("/nothing/here")), (404, 404));
 }
 
+const APICURIO: &str = "/apis/registry/v3";
+
+/// A version as Apicurio's API has it.
+fn version(subject: &str, version: u32, id: u32) -> Value {
+    json!({
+        "groupId": "default", "artifactId": subject, "artifactType": "AVRO", "state": "ENABLED",
+        "version": version.to_string(), "globalId": id, "contentId": id,
+    })
+}
+
+#[test]
+fn apicurios_api_finds_schemas_by_id_version_and_text() {
+    let get = |path: &str| get(&format!("{APICURIO}{path}"));
+    let artifact = "/groups/default/artifacts/thu-value/versions";
+    let v1: Value = serde_json::from_str(V1).unwrap();
+    for kind in ["contentIds", "globalIds"] {
+        assert_eq!(get(&format!("/ids/{kind}/2")), (200, v1.clone()));
+        assert_eq!(get(&format!("/ids/{kind}/2/references")), (200, json!([])));
+        assert_eq!(get(&format!("/ids/{kind}/99")).0, 404);
+        assert_eq!(get(&format!("/ids/{kind}/99/references")).0, 404);
+    }
+    let both = json!({ "count": 2, "versions": [version("thu-value", 1, 2), version("thu-value", 2, 4)] });
+    assert_eq!(get(artifact), (200, both));
+    assert_eq!(get(&format!("{artifact}/1")), (200, version("thu-value", 1, 2)));
+    assert_eq!(get(&format!("{artifact}/branch%3Dlatest")), (200, version("thu-value", 2, 4)));
+    assert_eq!(get(&format!("{artifact}/1/content")), (200, v1));
+    assert_eq!(get(&format!("{artifact}/1/references")), (200, json!([])));
+    for unknown in ["/thu-value/versions/3", "/nobody/versions/1", "/nobody/versions", "/thu-value/versions/3/content"]
+    {
+        let (status, body) = get(&format!("/groups/default/artifacts{unknown}"));
+        assert_eq!((status, &body["status"]), (404, &json!(404)), "{unknown}");
+        assert!(body["title"].as_str().is_some_and(|t| t.contains("not found")), "{body}");
+    }
+    assert_eq!(get("/groups/another/artifacts/thu-value/versions").0, 404, "there is one group");
+
+    let search = |query: &str, text: &str| ask("POST", &format!("{APICURIO}/search/versions?{query}"), text);
+    let found = json!({ "count": 1, "versions": [version("thu-value", 2, 4)] });
+    assert_eq!(search("artifactId=thu-value&groupId=default", V2), (200, found));
+    let none = json!({ "count": 0, "versions": [] });
+    assert_eq!(search("artifactId=thu-value", SEEN), (200, none.clone()));
+    assert_eq!(search("artifactId=nobody", V2), (200, none.clone()));
+    assert_eq!(search("artifactId=thu-value&groupId=another", V2), (200, none));
+    assert_eq!(search("groupId=default", V2).0, 422);
+    assert_eq!(search("artifactId=thu-value", "nonsense").0, 422);
+}
+
+#[test]
+fn apicurios_api_registers_what_is_released_and_says_why_not() {
+    let create = |artifact: &str, schema: &str| {
+        let sent = json!({
+            "artifactId": artifact, "artifactType": "AVRO",
+            "firstVersion": { "content": { "content": schema, "contentType": "application/json" } },
+        });
+        ask("POST", &format!("{APICURIO}/groups/default/artifacts?ifExists=FIND_OR_CREATE_VERSION"), &sent.to_string())
+    };
+    let next = |query: &str, schema: &str| {
+        let sent = json!({ "content": { "content": schema, "contentType": "application/json", "references": [] } });
+        ask("POST", &format!("{APICURIO}/groups/default/artifacts/thu-value/versions{query}"), &sent.to_string())
+    };
+    let (status, body) = create("thu-value", V1);
+    assert_eq!((status, &body["version"]), (200, &version("thu-value", 1, 2)));
+    assert_eq!(body["artifact"]["artifactId"], "thu-value");
+    assert_eq!(next("", V2), (200, version("thu-value", 2, 4)));
+    assert_eq!(next("?dryRun=true", V2), (200, version("thu-value", 2, 4)));
+
+    let wider = V2.replace(r#""default":null}"#, r#""default":null},{"name":"X","type":"int","default":0}"#);
+    for (status, body) in [create("thu-value", &wider), create("nobody", V1), next("", &wider)] {
+        assert_eq!((status, &body["status"]), (403, &json!(403)));
+        assert!(body["detail"].as_str().unwrap().contains("kenh schema propose"), "{body}");
+    }
+    let (status, body) = next("?dryRun=true", &wider);
+    assert_eq!(
+        (status, &body["version"], &body["contentId"]),
+        (200, &json!("3"), &Value::Null),
+        "no id before release"
+    );
+    for query in ["", "?dryRun=true"] {
+        let (status, body) = next(query, &wider.replace(r#","default":0"#, ""));
+        assert_eq!((status, &body["name"]), (409, &json!("RuleViolationException")));
+        let causes = body["causes"].as_array().unwrap();
+        assert_eq!((causes.len(), &causes[0]["context"]), (2, &json!("X")), "one for each released version");
+        let said = causes[0]["description"].as_str().unwrap();
+        assert!(said.starts_with("version 1: default-missing: field X is new and has no default"), "{said}");
+    }
+
+    let missing = ask("POST", &format!("{APICURIO}/groups/default/artifacts/nobody/versions?dryRun=true"), "{}");
+    assert_eq!(missing.0, 422);
+    let at = |sent: Value| ask("POST", &format!("{APICURIO}/groups/default/artifacts"), &sent.to_string()).0;
+    let content = json!({ "content": { "content": V1, "references": [{}] } });
+    assert_eq!(at(json!({ "artifactId": "thu-value", "firstVersion": content })), 422, "references are not taken");
+    assert_eq!(at(json!({ "artifactId": "thu-value", "artifactType": "PROTOBUF" })), 422);
+    assert_eq!(at(json!({ "artifactId": "thu-value" })), 422);
+    for (method, path) in [("DELETE", "/groups/default/artifacts/thu-value"), ("GET", "/admin/rules"), ("GET", "")] {
+        assert_eq!(ask(method, &format!("{APICURIO}{path}"), "").0, 404, "{method} {path}");
+    }
+}
+
 #[test]
 fn what_is_not_visible_does_not_exist() {
     let set = set();
@@ -246,6 +345,18 @@ fn what_is_not_visible_does_not_exist() {
     assert_eq!(code(get("/subjects/thu-value/versions")), (404, 40401));
     assert_eq!(code(get("/schemas/ids/2")), (404, 40403));
     assert_eq!(get("/schemas/ids/6").0, 200);
+
+    let apicurio = |method: &str, path: &str, body: &str| {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let answer = registry.handle(method, &format!("{APICURIO}{path}"), query, body.as_bytes());
+        (answer.status, answer.body)
+    };
+    assert_eq!(apicurio("GET", "/ids/contentIds/6", "").0, 200);
+    assert_eq!(apicurio("GET", "/ids/contentIds/2", "").0, 404);
+    assert_eq!(apicurio("GET", "/groups/default/artifacts/thu-value/versions/1", "").0, 404);
+    assert_eq!(apicurio("POST", "/search/versions?artifactId=thu-value", V1).1["count"], 0);
+    let sent = json!({ "artifactId": "thu-value", "firstVersion": { "content": { "content": V1 } } }).to_string();
+    assert_eq!(apicurio("POST", "/groups/default/artifacts", &sent).0, 403);
 }
 
 /// Who sees what: a change of it shows here.

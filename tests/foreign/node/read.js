@@ -8,20 +8,14 @@
 
 const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = require('kafkajs')
 const { AvroDeserializer, SchemaRegistryClient, SerdeType } = require('@confluentinc/schemaregistry')
-const avro = require('avsc')
 const lz4 = require('lz4js')
+const { CalendarDate } = require('./dates')
 
 // Views are compressed with LZ4, for which KafkaJS wants a package beside it.
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
   compress: async encoder => Buffer.from(lz4.compress(encoder.buffer)),
   decompress: async buffer => Buffer.from(lz4.decompress(buffer)),
 })
-
-// avsc leaves logical types to the program: a date as YYYY-MM-DD.
-class CalendarDate extends avro.types.LogicalType {
-  _fromValue(days) { return new Date(days * 86400000).toISOString().slice(0, 10) }
-  _toValue(text) { return Date.parse(text) / 86400000 }
-}
 
 const PATIENCE_MS = 30000
 
