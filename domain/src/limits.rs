@@ -118,3 +118,7 @@ pub const MAX_REASON_BYTES: usize = 4096;
 /// Longest that an emergency grant holds, in milliseconds: 72 hours. Two persons decide within that about whatever is to
 /// go on.
 pub const MAX_EMERGENCY_MS: i64 = 72 * 3_600_000;
+
+/// Longest that a relaxation of a rule holds, in milliseconds: 72 hours. A new version of the contract is put to the vote
+/// within that; what is relaxed for longer is no rule any more.
+pub const MAX_RELAXATION_MS: i64 = 72 * 3_600_000;

@@ -165,6 +165,9 @@ impl ControlSet {
         if proposal.deadline_ms <= at_ms {
             return Err(format!("the deadline of proposal {id} has passed when it is made"));
         }
+        if let Document::Relaxation(relaxation) = &proposal.document {
+            self.may_relax(relaxation, at_ms)?;
+        }
         let digest = proposal.document.digest();
         let standing = Standing { digest, votes: Vec::new(), signed_with: BTreeMap::new(), released: None, proposal };
         self.proposals.insert(standing.proposal.id.clone(), standing);
