@@ -1,6 +1,7 @@
 //! The command line, as typed.
 
 mod grants;
+mod rules;
 
 use std::path::PathBuf;
 
@@ -13,10 +14,11 @@ use kenh_governance::trust::BusId;
 use crate::config::StoreKind;
 
 pub use grants::{AgencyCommand, Catalog, GrantCommand, LawCommand, RequestGrant, Stop};
+pub use rules::{RelaxRule, RuleCommand};
 
 /// Kênh: an event-streaming data-sharing bus for government agencies.
 ///
-/// Not there yet: `rule relax`, sealing and erasure, the ledger and replay exports, sources that Kênh polls.
+/// Not there yet: sealing and erasure, the ledger and replay exports, sources that Kênh polls.
 #[derive(Debug, Parser)]
 #[command(name = "kenh", version, max_term_width = 110)]
 pub struct Cli {
@@ -76,9 +78,12 @@ pub enum Command {
     /// Schemas with their ids
     #[command(subcommand)]
     Schema(SchemaCommand),
-    /// What is put to the vote: contracts and grants
+    /// What is put to the vote: contracts, grants and relaxations of rules
     #[command(subcommand)]
     Review(ReviewCommand),
+    /// Rules that warn for some hours where they would reject
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// Grants
     #[command(subcommand)]
     Grant(GrantCommand),

@@ -104,6 +104,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Schema(cli::SchemaCommand::Propose(asked)) => commands::schema::run(&asked, &config, output),
         Command::Schema(schema) => commands::show::schema(&schema, &config, output),
         Command::Review(review) => commands::review::run(&review, &config, output),
+        Command::Rule(rule) => commands::rule::run(&rule, &config, output),
         Command::Grant(grant) => commands::grant::run(&grant, &config, output),
         Command::Law(law) => commands::law::run(&law, &config, output),
         Command::Agency(agency) => commands::law::agency(&agency, &config, output),

@@ -71,6 +71,9 @@ pub const METRICS: &[Metric] = &[
     counter("kenh_rejections_total", "Rejected changes by rule.", |s| {
         s.router.rules.iter().map(|(rule, n)| one("rule", rule, float(*n))).collect()
     }),
+    counter("kenh_warnings_total", "Admitted changes that broke a relaxed rule, by rule.", |s| {
+        s.router.warnings.0.iter().map(|(rule, n)| one("rule", rule, float(*n))).collect()
+    }),
     gauge("kenh_input_lag", "Positions an input lies behind; an upper bound of the records.", |s| {
         s.router.inputs.iter().map(|i| one("input", &i.of, float(i.lag))).collect()
     }),

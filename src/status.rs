@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use kenh_consumers::subscriber;
 use kenh_domain::control::ControlSet;
 use kenh_domain::names::Agency;
-use kenh_domain::receipt::Counts;
+use kenh_domain::receipt::{Counts, Warnings};
+use kenh_domain::relaxation::Relaxation;
 use kenh_router::Snapshot;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ pub struct Declared {
     pub datasets: usize,
     /// Grants in force now.
     pub grants: usize,
+    /// Rules that are relaxed now.
+    pub relaxed: Vec<Relaxation>,
 }
 
 /// The router.
@@ -52,6 +55,8 @@ pub struct RouterStatus {
     pub counts: Counts,
     /// Rejections by rule.
     pub rules: BTreeMap<String, u64>,
+    /// Admitted changes that broke a relaxed rule, by rule.
+    pub warnings: Warnings,
     /// Inputs, each with how far it lies behind.
     pub inputs: Vec<Input>,
     /// Data partitions.
@@ -204,6 +209,13 @@ impl CopyStatus {
     }
 }
 
+/// The relaxations in force at `now_ms` (milliseconds since 1970, UTC).
+#[must_use]
+pub fn relaxed(control: &ControlSet, now_ms: i64) -> Vec<Relaxation> {
+    let in_force = control.relaxations.values().filter(|entry| entry.in_force(now_ms));
+    in_force.map(|entry| (*entry.relaxation).clone()).collect()
+}
+
 impl Status {
     /// Puts together what the roles say of themselves.
     #[must_use]
@@ -255,10 +267,12 @@ impl Status {
                 agencies: control.agencies.len(),
                 datasets: control.contracts.len(),
                 grants: control.views.values().filter(|v| v.in_force(now_ms)).count(),
+                relaxed: relaxed(control, now_ms),
             },
             router: RouterStatus {
                 counts: router.counts,
                 rules: router.rules.clone(),
+                warnings: router.warnings.clone(),
                 inputs: router
                     .inputs
                     .iter()

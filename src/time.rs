@@ -24,6 +24,12 @@ pub fn moment(ms: i64) -> String {
     shown(ms, "%Y-%m-%d %H:%M:%S")
 }
 
+/// The same to the minute, for names: `20261123-0805`.
+#[must_use]
+pub fn minute(ms: i64) -> String {
+    shown(ms, "%Y%m%d-%H%M")
+}
+
 fn shown(ms: i64, format: &str) -> String {
     match Timestamp::from_millisecond(ms) {
         Ok(at) => at.to_zoned(TimeZone::fixed(Offset::constant(7))).strftime(format).to_string(),

@@ -4,6 +4,7 @@
 //! [`ControlSet`], an immutable value that is swapped whole at a marker (invariant 8).
 
 mod authority;
+mod relaxation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::grant::{EndReason, Grant};
 use crate::law::{Article, standing_on};
 use crate::limits::{MAX_EMERGENCY_MS, MAX_REASON_BYTES};
 use crate::log::Position;
-use crate::names::{Agency, ArticleId, Dataset, GrantId, Person, Principal, View};
+use crate::names::{Agency, ArticleId, Dataset, GrantId, Person, Principal, RelaxationId, View};
+use crate::relaxation::{Relaxation, RelaxationEntry};
 use crate::topic::{Edition, Topic};
 use crate::trust::{Document, Nonce, Proposal, ProposalId, PublicKey, Roster, Signature, Standing, TrustError, Vote};
 use crate::wire::SchemaId;
@@ -143,6 +145,16 @@ pub enum ControlEvent {
     Proposal(Box<Proposal>),
     /// Somebody votes on it.
     Vote(Vote),
+    /// From now on and for a few hours a rule warns where it would reject.
+    Relaxation(Box<Relaxation>),
+    /// A relaxed rule rejects again before its time.
+    Restoration {
+        /// Which relaxation ends.
+        relaxation: RelaxationId,
+        /// Why, in words, at most [`MAX_REASON_BYTES`].
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        because: String,
+    },
 }
 
 /// An agency.
@@ -258,6 +270,8 @@ pub struct ControlSet {
     pub roster: Option<Arc<Roster>>,
     /// What was put to the vote, with the votes.
     pub proposals: BTreeMap<ProposalId, Standing>,
+    /// Relaxations of rules, past ones too.
+    pub relaxations: BTreeMap<RelaxationId, RelaxationEntry>,
     /// Nonces of signatures that have not expired yet, each with that time.
     pub spent: BTreeMap<Nonce, i64>,
     /// The time of the last record that counted on a bus with a root.
@@ -332,6 +346,7 @@ impl ControlSet {
             ControlEvent::Contract(contract) => Some(Document::of_contract(contract)),
             ControlEvent::Grant(activation) => Some(Document::of_grant(&activation.grant)),
             ControlEvent::Renewal { grant, .. } => Some(Document::of_grant(grant)),
+            ControlEvent::Relaxation(relaxation) => Some(Document::of_relaxation(relaxation)),
             _ => None,
         };
         // As decided by the set before: a contract may pass to another owner with it.
@@ -402,6 +417,10 @@ impl ControlSet {
             ControlEvent::Rotation { person, from, to } => self.fold_rotation(&person, from, to, at_ms)?,
             ControlEvent::Proposal(proposal) => self.fold_proposal(*proposal, at_ms)?,
             ControlEvent::Vote(vote) => self.fold_vote(vote, signatures, at_ms)?,
+            ControlEvent::Relaxation(relaxation) => self.fold_relaxation(*relaxation, at_ms)?,
+            ControlEvent::Restoration { relaxation, because } => {
+                self.fold_restoration(position, &relaxation, because)?;
+            }
         }
         Ok(())
     }
@@ -582,15 +601,15 @@ impl ControlSet {
         self.epochs.get(&(dataset.clone(), provider.clone())).copied().unwrap_or_default()
     }
 
-    /// The next moment after `clock_ms` at which a view starts or ends by its time, for a loop that is idle.
+    /// The next moment after `clock_ms` at which a view or a relaxation of `dataset` starts or ends by its time.
     #[must_use]
-    pub fn next_due(&self, clock_ms: i64) -> Option<i64> {
-        self.views
-            .values()
-            .filter(|v| v.ended.is_none())
-            .flat_map(|v| [v.activation.starts_ms, v.activation.ends_ms])
-            .filter(|at| *at > clock_ms)
-            .min()
+    pub fn next_due(&self, dataset: &Dataset, clock_ms: i64) -> Option<i64> {
+        let views = self.views.values().filter(|v| &v.activation.grant.dataset == dataset && v.ended.is_none());
+        let views = views.flat_map(|v| [v.activation.starts_ms, v.activation.ends_ms]);
+        let relaxations = self.relaxations.values();
+        let relaxations = relaxations.filter(|r| &r.relaxation.dataset == dataset && r.ended.is_none());
+        let relaxations = relaxations.flat_map(|r| [r.starts_ms, r.relaxation.ends_ms]);
+        views.chain(relaxations).filter(|at| *at > clock_ms).min()
     }
 
     /// A version under the epoch in force.

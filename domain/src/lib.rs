@@ -16,6 +16,7 @@
 //! | [`date`] | days since 1970 and their text |
 //! | [`wire`], [`envelope`], [`frame`], [`key`] | bytes: view records, submitted changes, data records, record keys |
 //! | [`rule`], [`element`], [`admit`] | whether a submitted change enters the bus |
+//! | [`relaxation`] | when a rule warns instead, and which never do |
 //! | [`filter`], [`shape`], [`route`] | whom an admitted change concerns, and what they see of it |
 //! | [`receipt`], [`notice`] | what providers and recipients are told |
 //! | [`confirm`], [`digest`] | what recipients say they hold, and the digest they say it by |
@@ -41,6 +42,7 @@ pub mod log;
 pub mod names;
 pub mod notice;
 pub mod receipt;
+pub mod relaxation;
 pub mod route;
 pub mod rule;
 pub mod schema;

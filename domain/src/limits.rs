@@ -137,3 +137,7 @@ pub const EMERGENCY_REVIEW_MS: i64 = 7 * crate::date::DAY_MS;
 /// Longest that a grant of personal data holds, in milliseconds: twelve months, so that the need is looked at once a year.
 /// They are 366 days at most; the last one counts to its end.
 pub const MAX_PERSONAL_MS: i64 = 367 * crate::date::DAY_MS;
+
+/// Longest that a relaxation of a rule holds, in milliseconds: 72 hours. A new version of the contract is put to the vote
+/// within that; what is relaxed for longer is no rule any more.
+pub const MAX_RELAXATION_MS: i64 = 72 * 3_600_000;

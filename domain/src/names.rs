@@ -124,6 +124,10 @@ name! {
     Person, "person"
 }
 name! {
+    /// The id of a relaxation of a rule, never used again.
+    RelaxationId, "relaxation"
+}
+name! {
     /// A proposal put to the vote, never used again.
     ProposalId, "proposal"
 }

@@ -2,10 +2,13 @@
 //!
 //! Both are functions of an input record and the state it met, never of a batch (invariant 2).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::log::Position;
 use crate::names::Dataset;
+use crate::rule::Rule;
 use crate::topic::Partition;
 
 /// What became of one submitted change.
@@ -61,6 +64,33 @@ impl Counts {
     }
 }
 
+/// How many admitted changes broke which relaxed rule, by the rule's code; one that broke two counts for each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Warnings(pub BTreeMap<String, u64>);
+
+impl Warnings {
+    /// Counts one more change.
+    pub fn add(&mut self, broken: &[Rule]) {
+        for rule in broken {
+            *self.0.entry(rule.code().to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Adds the warnings of another receipt.
+    pub fn merge(&mut self, other: &Self) {
+        for (rule, n) in &other.0 {
+            *self.0.entry(rule.clone()).or_default() += n;
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// A receipt in `receipt.<provider>`: JSON, keyed by the submission id.
 ///
 /// It covers the changes of one submission in one input partition since the receipt before it (counts are not
@@ -78,6 +108,9 @@ pub struct Receipt {
     pub partition: Partition,
     /// Outcomes since the receipt before.
     pub counts: Counts,
+    /// Of the admitted, those that a rule would have rejected if it were not relaxed.
+    #[serde(default, skip_serializing_if = "Warnings::is_empty")]
+    pub warnings: Warnings,
     /// Position of the last change covered.
     pub up_to: Position,
     /// Whether this is the last receipt for the submission in this partition.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A language that officials read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lang {
@@ -55,7 +57,8 @@ macro_rules! rules {
         en: $en:literal, do: $to_do:literal, vi: $vi:literal, lam: $lam:literal
     })*) => {
         /// A rule that a submitted change can break.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
         pub enum Rule { $(#[doc = $en] $variant,)* }
 
         impl Rule {
@@ -212,6 +215,93 @@ impl std::str::FromStr for Rule {
     }
 }
 
+impl TryFrom<String> for Rule {
+    type Error = UnknownRule;
+    fn try_from(code: String) -> Result<Self, UnknownRule> {
+        code.parse()
+    }
+}
+
+impl From<Rule> for String {
+    fn from(rule: Rule) -> Self {
+        rule.code().into()
+    }
+}
+
+/// What a rule protects that no [relaxation](crate::relaxation) touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protects {
+    /// What the bytes are: views are cut out of them by the schema.
+    Schema,
+    /// Which record it is, and so in which partition it stands.
+    Key,
+    /// Who may write which rows.
+    Writer,
+    /// Which rows a recipient receives: filters and look-ups compare texts as they are, and find none where there is none.
+    Rows,
+    /// The order of versions and times.
+    Order,
+}
+
+impl Protects {
+    /// In words, to go on from "it protects …" and "quy tắc này bảo vệ …".
+    #[must_use]
+    pub const fn words(self, lang: Lang) -> &'static str {
+        match (self, lang) {
+            (Self::Schema, Lang::En) => "the schema that views are made by",
+            (Self::Schema, Lang::Vi) => "lược đồ dùng để lập mọi khung nhìn",
+            (Self::Key, Lang::En) => "the record key",
+            (Self::Key, Lang::Vi) => "khóa bản ghi",
+            (Self::Writer, Lang::En) => "who may write which rows",
+            (Self::Writer, Lang::Vi) => "quyền ghi dòng dữ liệu của từng cơ quan",
+            (Self::Rows, Lang::En) => "which rows a recipient receives",
+            (Self::Rows, Lang::Vi) => "phạm vi dòng mà cơ quan nhận được nhận",
+            (Self::Order, Lang::En) => "the order of versions and times",
+            (Self::Order, Lang::Vi) => "thứ tự phiên bản và thời gian",
+        }
+    }
+}
+
+impl Rule {
+    /// Why it is never relaxed; none: it may be. What may be relaxed are checks of a value by its data element, the
+    /// contract's bounds and lists, and the ID beside it.
+    #[must_use]
+    pub const fn protects(self) -> Option<Protects> {
+        match self {
+            Self::TooLarge
+            | Self::NotUtf8
+            | Self::Malformed
+            | Self::Truncated
+            | Self::WireFormat
+            | Self::UnknownSchema
+            | Self::Envelope
+            | Self::Avro
+            | Self::UnknownField
+            | Self::WrongType
+            | Self::UnknownEvent
+            | Self::EventRecord => Some(Protects::Schema),
+            Self::MissingKey | Self::KeyTooLong | Self::KeyMismatch | Self::WrongPartition => Some(Protects::Key),
+            Self::NotProvider | Self::NotItsRows | Self::NotOwner => Some(Protects::Writer),
+            Self::Required | Self::NotNfc => Some(Protects::Rows),
+            Self::VersionLow
+            | Self::UpdatedInFuture
+            | Self::EffectiveInFuture
+            | Self::VersionConflict
+            | Self::VersionJump => Some(Protects::Order),
+            Self::Element
+            | Self::CheckDigit
+            | Self::Pattern
+            | Self::Values
+            | Self::Minimum
+            | Self::Maximum
+            | Self::MaxLength
+            | Self::CodeList
+            | Self::IdSex
+            | Self::IdBirthYear => None,
+        }
+    }
+}
+
 /// A rule that one record broke, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
@@ -266,11 +356,16 @@ impl fmt::Display for Rejection {
 /// The table of all rules as Markdown, as `docs/rules.md` shows it.
 #[must_use]
 pub fn table() -> String {
-    let mut out =
-        String::from("| code | group | English | tiếng Việt | what to do / cần làm |\n|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "| code | group | English | tiếng Việt | what to do / cần làm | may be relaxed / được nới lỏng |\n|---|---|---|---|---|---|\n",
+    );
     for rule in Rule::ALL {
+        let relaxed = rule.protects().map_or_else(
+            || "yes / có".to_owned(),
+            |what| format!("no: {} / không: {}", what.words(Lang::En), what.words(Lang::Vi)),
+        );
         out.push_str(&format!(
-            "| `{}` | {} | {} | {} | {} / {} |\n",
+            "| `{}` | {} | {} | {} | {} / {} | {relaxed} |\n",
             rule.code(),
             rule.group().code(),
             rule.message(Lang::En),

@@ -6,11 +6,13 @@
 
 use std::fmt;
 
-use kenh_domain::admit::Rules;
+use kenh_domain::admit::{Found, Rules};
 use kenh_domain::envelope::{self, Event, Submitted, put_documents};
 use kenh_domain::key;
 use kenh_domain::limits::{MAX_KEY_BYTES, MAX_RECORD_BYTES};
 use kenh_domain::names::Agency;
+use kenh_domain::receipt::Warnings;
+use kenh_domain::relaxation::Relaxed;
 use kenh_domain::rule::{Rejection, Rule};
 use kenh_domain::schema::Spans;
 use kenh_domain::topic::Partition;
@@ -40,6 +42,8 @@ pub struct Ready {
     pub partition: Partition,
     /// The envelope in the Confluent wire format.
     pub value: Vec<u8>,
+    /// Relaxed rules that it breaks, each once.
+    pub warnings: Vec<Rule>,
 }
 
 // Invariant 7: sizes only.
@@ -54,6 +58,7 @@ pub struct Checker<'r> {
     rules: &'r Rules,
     provider: Agency,
     defaults: Defaults,
+    relaxed: Relaxed,
     trace: Option<String>,
     spans: Spans,
 }
@@ -68,13 +73,18 @@ impl<'r> Checker<'r> {
     /// A checker for what `provider` would send.
     #[must_use]
     pub fn new(rules: &'r Rules, provider: Agency, defaults: Defaults) -> Self {
-        Self { rules, provider, defaults, trace: None, spans: Spans::new() }
+        Self { rules, provider, defaults, relaxed: Relaxed::NONE.clone(), trace: None, spans: Spans::new() }
     }
 
     /// The rules it asks.
     #[must_use]
     pub const fn rules(&self) -> &'r Rules {
         self.rules
+    }
+
+    /// Sets the rules that warn now. Without them a record that breaks one is rejected here and never sent.
+    pub fn set_relaxed(&mut self, relaxed: Relaxed) {
+        self.relaxed = relaxed;
     }
 
     /// Sets the trace context (W3C `traceparent`) of changes that bring none.
@@ -91,7 +101,7 @@ impl<'r> Checker<'r> {
     /// Checks `change` as record `number` (from 1) of `submission`, at `clock_ms` (milliseconds since 1970, UTC).
     ///
     /// # Errors
-    /// Every rule that it breaks, at least one and, of its record, at most
+    /// Every rule that it breaks and that is not relaxed, at least one and, of its record, at most
     /// [`MAX_VIOLATIONS`](kenh_domain::limits::MAX_VIOLATIONS).
     pub fn check(
         &mut self,
@@ -103,10 +113,11 @@ impl<'r> Checker<'r> {
         let event = change.event.unwrap_or(self.defaults.event);
         let mut found = Vec::new();
         let mut own_key = Vec::new();
+        let mut warnings = Vec::new();
         if event == Event::Cancel {
             self.cancelled(change, &mut own_key, &mut found);
         } else {
-            self.record(change, &mut own_key, &mut found);
+            warnings = self.record(change, &mut own_key, &mut found);
         }
         let mut documents = Vec::new();
         put_documents(&change.documents, &mut documents);
@@ -141,17 +152,21 @@ impl<'r> Checker<'r> {
             return Err(found);
         }
         let partition = key::partition(&own_key, contract.partitions);
-        Ok(Ready { key: own_key, partition, value })
+        Ok(Ready { key: own_key, partition, value, warnings })
     }
 
-    fn record(&mut self, change: &Change, own_key: &mut Vec<u8>, found: &mut Vec<Rejection>) {
+    /// The relaxed rules that its record breaks; what refuses it goes to `found`.
+    fn record(&mut self, change: &Change, own_key: &mut Vec<u8>, found: &mut Vec<Rejection>) -> Vec<Rule> {
         let Some(body) = &change.record else {
-            return found.push(Rejection::field(Rule::EventRecord, "DuLieu"));
+            found.push(Rejection::field(Rule::EventRecord, "DuLieu"));
+            return Vec::new();
         };
-        *found = self.rules.check_record(body, change.schema, &mut self.spans);
+        let Found { rejections, warnings } =
+            self.rules.check_record(body, change.schema, &self.relaxed, &mut self.spans);
+        *found = rejections;
         // Without boundaries nothing more can be asked.
         if found.iter().any(|r| matches!(r.rule, Rule::Avro | Rule::UnknownSchema)) {
-            return;
+            return warnings;
         }
         if let Err(rejection) = self.rules.check_provider(&self.provider, change.schema, body, &self.spans) {
             found.insert(0, rejection);
@@ -160,6 +175,7 @@ impl<'r> Checker<'r> {
         if named && change.key.as_ref().is_some_and(|stated| stated.as_bytes() != own_key) {
             found.push(Rejection::field(Rule::KeyMismatch, "IdBanGhi"));
         }
+        warnings
     }
 
     fn cancelled(&mut self, change: &Change, own_key: &mut Vec<u8>, found: &mut Vec<Rejection>) {
@@ -195,8 +211,10 @@ impl<'r> Checker<'r> {
 pub struct Checked {
     /// Records read.
     pub read: u64,
-    /// Records that break no rule.
+    /// Records that break no rule, but those that only warn.
     pub good: u64,
+    /// Relaxed rules that good records break.
+    pub warnings: Warnings,
     /// Records that break one at least.
     pub rejected: u64,
     /// What was broken: the first of it, see [`Listed`].
@@ -229,7 +247,10 @@ pub fn check(
     while let Some(Item { number, line, change }) = items.next()? {
         checked.read += 1;
         match change.and_then(|change| checker.check("check", number, &change, clock_ms)) {
-            Ok(_) => checked.good += 1,
+            Ok(ready) => {
+                checked.good += 1;
+                checked.warnings.add(&ready.warnings);
+            }
             Err(found) => {
                 checked.rejected += 1;
                 for rejection in &found {

@@ -5,7 +5,7 @@
 
 use kenh_domain::log::Log;
 use kenh_domain::names::Principal;
-use kenh_domain::receipt::Counts;
+use kenh_domain::receipt::{Counts, Warnings};
 
 use crate::change::Item;
 use crate::check::Checker;
@@ -50,6 +50,8 @@ pub struct Outcome {
     pub sent: u64,
     /// Outcomes; those rejected here are in it.
     pub counts: Counts,
+    /// Of `counts.admitted`, those that broke a relaxed rule.
+    pub warnings: Warnings,
     /// Of `counts.rejected`, those that were rejected here and not sent.
     pub not_sent: u64,
     /// Sent, and not answered in time. Sending them again is safe.
@@ -133,8 +135,15 @@ pub fn produce(
     }
     let mut counts = answered.counts;
     counts.rejected += at.rejected;
-    let sent = submission.progress().sent;
-    Ok(Outcome { read: at.read, sent, counts, not_sent: at.rejected, unanswered: answered.unanswered, listed })
+    Ok(Outcome {
+        read: at.read,
+        sent: submission.progress().sent,
+        counts,
+        warnings: answered.warnings,
+        not_sent: at.rejected,
+        unanswered: answered.unanswered,
+        listed,
+    })
 }
 
 impl Progress {

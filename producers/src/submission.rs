@@ -16,7 +16,7 @@ use kenh_domain::key;
 use kenh_domain::limits::{MAX_SUBMISSION_BYTES, MAX_UNCONFIRMED_BYTES, MAX_UNCONFIRMED_RECORDS};
 use kenh_domain::log::{Log, NewRecord, Position, ReadError, Reader, TopicPartition, WriteError, Writer};
 use kenh_domain::names::{Agency, Dataset, Principal};
-use kenh_domain::receipt::{Counts, DeadLetter, FORMAT, Receipt};
+use kenh_domain::receipt::{Counts, DeadLetter, FORMAT, Receipt, Warnings};
 use kenh_domain::topic::{Partition, Topic};
 use kenh_domain::wire::{self, SchemaId};
 use opentelemetry::global::BoxedSpan;
@@ -146,6 +146,7 @@ pub struct Submission<'l> {
     written: BTreeMap<Partition, u64>,
     ended: HashSet<Partition>,
     counts: Counts,
+    warnings: Warnings,
     /// Numbers of changes that may lie in the log twice.
     doubtful: HashSet<u64>,
     waiting: bool,
@@ -195,10 +196,12 @@ pub struct Sent {
 }
 
 /// What the bus answered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answered {
     /// Changes by outcome.
     pub counts: Counts,
+    /// Relaxed rules that the admitted of them broke.
+    pub warnings: Warnings,
     /// Changes that no receipt spoke of in time. What becomes of them is not known; sending them again is safe.
     pub unanswered: u64,
 }
@@ -248,6 +251,7 @@ impl<'l> Submission<'l> {
             written: BTreeMap::new(),
             ended: HashSet::new(),
             counts: Counts::default(),
+            warnings: Warnings::default(),
             doubtful: HashSet::new(),
             waiting: false,
             to,
@@ -394,7 +398,8 @@ impl<'l> Submission<'l> {
             *count -= less;
             surplus -= less;
         }
-        let answered = Answered { counts, unanswered: self.sent().saturating_sub(counts.total()) };
+        let unanswered = self.sent().saturating_sub(counts.total());
+        let answered = Answered { counts, warnings: self.warnings.clone(), unanswered };
         self.end_span(&answered);
         Ok(answered)
     }
@@ -510,6 +515,7 @@ impl<'l> Submission<'l> {
                 }
                 ours = true;
                 self.counts.merge(&receipt.counts);
+                self.warnings.merge(&receipt.warnings);
                 if receipt.end {
                     self.ended.insert(receipt.partition);
                 }

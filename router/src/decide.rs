@@ -1,7 +1,7 @@
 //! Deciding one submitted change: admit, append to the data log, route; or say why not.
 
 use bytes::Bytes;
-use kenh_domain::admit::{self, Verdict};
+use kenh_domain::admit::{self, AsOf, Verdict};
 use kenh_domain::envelope::{self, SubmissionEnd};
 use kenh_domain::frame::{self, After, Change, Data, Sequence};
 use kenh_domain::log::{Record, TopicPartition};
@@ -39,7 +39,8 @@ pub fn one(
         draft.answer(clock_ms);
         return Ok(());
     }
-    let candidate = match rules.read(&input.provider, input.partition, &record.key, value, clock_ms, spans) {
+    let as_of = AsOf { clock_ms, relaxed: engine.relaxed() };
+    let candidate = match rules.read(&input.provider, input.partition, &record.key, value, as_of, spans) {
         Ok(candidate) => candidate,
         Err(rejection) => {
             // What of the envelope can be read tells the provider which record is meant.
@@ -58,6 +59,7 @@ pub fn one(
     let known = engine.known(&record.key);
     let known = known.as_ref().map(|(k, owner)| admit::Known { owner, version: k.version, content: k.content });
     let change = &candidate.submitted;
+    let mut warnings = &[][..];
     let outcome = match admit::decide(rules, &candidate, epoch, known.as_ref(), content) {
         Verdict::Repeated => Outcome::Repeated,
         Verdict::Stale => Outcome::Stale,
@@ -84,11 +86,14 @@ pub fn one(
                 Some(newest) => *newest = change.updated_ms.max(*newest),
                 None => drop(draft.updated.insert(input.clone(), change.updated_ms)),
             }
+            warnings = &candidate.warnings;
             Outcome::Admitted
         }
     };
     draft.counts.add(outcome);
-    draft.metadata.tallies.count(input, change.submission, outcome, record.position, &mut draft.due);
+    draft.warnings.add(warnings);
+    let told = (outcome, warnings);
+    draft.metadata.tallies.count(input, change.submission, told, record.position, &mut draft.due);
     draft.answer(clock_ms);
     Ok(())
 }
@@ -119,7 +124,7 @@ fn reject(
     *draft.rules.entry(rejection.rule.code()).or_default() += 1;
     if !submission.is_empty() {
         let due = &mut draft.due;
-        draft.metadata.tallies.count(input, submission, Outcome::Rejected, record.position, due);
+        draft.metadata.tallies.count(input, submission, (Outcome::Rejected, &[]), record.position, due);
         draft.answer(clock_ms);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use kenh_domain::control::ViewNo;
 use kenh_domain::log::{NewRecord, Position, TopicPartition};
-use kenh_domain::receipt::Counts;
+use kenh_domain::receipt::{Counts, Warnings};
 use kenh_domain::topic::{Partition, Topic};
 
 use crate::metadata::Metadata;
@@ -34,6 +34,8 @@ pub struct Draft {
     pub counts: Counts,
     /// Rejections by rule, for the statistics.
     pub rules: BTreeMap<&'static str, u64>,
+    /// Relaxed rules that admitted changes broke, for the statistics.
+    pub warnings: Warnings,
     /// Records for views.
     pub view_records: u64,
     /// Markers.
@@ -57,6 +59,7 @@ impl Draft {
             due: Vec::new(),
             counts: Counts { admitted: 0, repeated: 0, stale: 0, rejected: 0 },
             rules: BTreeMap::new(),
+            warnings: Warnings(BTreeMap::new()),
             view_records: 0,
             markers: 0,
             traces: Traces::new(),

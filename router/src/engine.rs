@@ -16,6 +16,7 @@ use kenh_domain::frame::{After, Change, ENGINE, Marker, Sequence};
 use kenh_domain::key::hash128;
 use kenh_domain::log::Position;
 use kenh_domain::names::{Agency, Dataset};
+use kenh_domain::relaxation::Relaxed;
 use kenh_domain::route::{Effects, Plan, PlanError};
 use kenh_domain::schema::{BodyError, Spans};
 use kenh_domain::secret::Secret;
@@ -93,8 +94,10 @@ struct Head {
     marker: Option<Marker>,
     control: Arc<ControlSet>,
     plan: Option<Arc<Plan>>,
-    /// When the next view of the dataset starts or ends by its time.
+    /// When the next view or relaxation of the dataset starts or ends by its time.
     due_ms: Option<i64>,
+    /// The rules that warn.
+    relaxed: Arc<Relaxed>,
     /// Editions that were in force here and are no longer. They never come back: what happened in between was not
     /// written to them.
     closed: Arc<BTreeSet<ViewNo>>,
@@ -125,6 +128,7 @@ impl Engine {
             control: Arc::new(ControlSet::default()),
             plan: None,
             due_ms: None,
+            relaxed: Arc::new(Relaxed::NONE.clone()),
             closed: Arc::default(),
         };
         Self {
@@ -157,7 +161,8 @@ impl Engine {
         if let Some(marker) = image.marker {
             let standing = image.views.into_iter().collect();
             engine.head.plan = Some(Arc::new(engine.plan_at(image.sequence, &marker, &control, &standing)?));
-            engine.head.due_ms = due_ms(&control, &engine.dataset, marker.clock_ms);
+            engine.head.due_ms = control.next_due(&engine.dataset, marker.clock_ms);
+            engine.head.relaxed = Arc::new(control.relaxed(&engine.dataset, marker.clock_ms));
             engine.head.control = control;
             engine.head.marker = Some(marker);
         }
@@ -217,10 +222,16 @@ impl Engine {
         &self.head.control
     }
 
-    /// When the next view starts or ends by its time, after the latest marker.
+    /// When the next view or relaxation starts or ends by its time, after the latest marker.
     #[must_use]
     pub const fn due_ms(&self) -> Option<i64> {
         self.head.due_ms
+    }
+
+    /// The rules that warn since the latest marker.
+    #[must_use]
+    pub const fn relaxed(&self) -> &Arc<Relaxed> {
+        &self.head.relaxed
     }
 
     /// Whom changes concern since the latest marker; none before the first.
@@ -324,7 +335,8 @@ impl Engine {
             Arc::make_mut(&mut self.head.closed).extend(ended);
         }
         self.head.plan = Some(Arc::new(plan));
-        self.head.due_ms = due_ms(&control, &self.dataset, marker.clock_ms);
+        self.head.due_ms = control.next_due(&self.dataset, marker.clock_ms);
+        self.head.relaxed = Arc::new(control.relaxed(&self.dataset, marker.clock_ms));
         self.head.control = control;
         self.head.marker = Some(marker);
         self.head.sequence = sequence;
@@ -414,12 +426,6 @@ impl Engine {
         self.overlay.clear();
         self.head = self.committed.clone();
     }
-}
-
-/// When the next view of `dataset` starts or ends by its time, after `clock_ms`.
-fn due_ms(control: &ControlSet, dataset: &Dataset, clock_ms: i64) -> Option<i64> {
-    let views = control.views.values().filter(|v| &v.activation.grant.dataset == dataset && v.ended.is_none());
-    views.flat_map(|v| [v.activation.starts_ms, v.activation.ends_ms]).filter(|at| *at > clock_ms).min()
 }
 
 fn walk(plan: &Plan, at: Sequence, after: After<'_>, spans: &mut Spans) -> Result<(), EngineError> {

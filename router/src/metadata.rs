@@ -7,7 +7,8 @@
 //!  "s":[<view>, …],                           views whose output is stopped
 //!  "n":["<dataset>/<provider>", …],           names and
 //!  "u":["<submission>", …],                   submissions that the tallies speak of by number
-//!  "t":[[n,u,partition,admitted,repeated,stale,rejected,up to], …]}   tallies, longest untouched first
+//!  "t":[[n,u,partition,admitted,repeated,stale,rejected,up to], …],   tallies, longest untouched first
+//!  "w":[[<tally>,"<rule>",<count>], …]}       relaxed rules that the admitted of a tally broke, if any
 //! ```
 
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use kenh_domain::frame::Sequence;
 use kenh_domain::limits::MAX_METADATA_BYTES;
 use kenh_domain::log::Position;
 use kenh_domain::names::Dataset;
-use kenh_domain::receipt::Counts;
+use kenh_domain::receipt::{Counts, Warnings};
 use kenh_domain::topic::Partition;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,8 @@ struct Text<'a> {
     u: Vec<std::borrow::Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     t: Vec<TallyText>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", borrow)]
+    w: Vec<(usize, std::borrow::Cow<'a, str>, u64)>,
 }
 
 /// Numbers of name and submission, partition, admitted, repeated, stale, rejected, up to.
@@ -105,7 +108,7 @@ impl Default for Metadata {
 /// What the stopped views leave to the tallies.
 fn budget(stopped: &BTreeSet<ViewNo>) -> usize {
     // Names of the fields and brackets, and the stopped views' numbers with their commas.
-    let fixed = 48 + LANE_BYTES + stopped.iter().map(|v| v.0.checked_ilog10().unwrap_or(0) as usize + 2).sum::<usize>();
+    let fixed = 56 + LANE_BYTES + stopped.iter().map(|v| v.0.checked_ilog10().unwrap_or(0) as usize + 2).sum::<usize>();
     MAX_METADATA_BYTES.saturating_sub(fixed)
 }
 
@@ -129,7 +132,7 @@ impl Metadata {
         if f != FORMAT {
             return Err(MetadataError::Format(f));
         }
-        let Text { l, s, n, u, t, .. } = serde_json::from_str(text).map_err(MetadataError::Damaged)?;
+        let Text { l, s, n, u, t, w, .. } = serde_json::from_str(text).map_err(MetadataError::Damaged)?;
         let mut open = Vec::with_capacity(t.len());
         for (name, submission, partition, admitted, repeated, stale, rejected, up_to) in t {
             let place = n.get(name).and_then(|text| text.split_once('/')).ok_or(MetadataError::Contradiction)?;
@@ -141,8 +144,13 @@ impl Metadata {
                 },
                 submission: u.get(submission).ok_or(MetadataError::Contradiction)?.to_string(),
                 counts: Counts { admitted, repeated, stale, rejected },
+                warnings: Warnings::default(),
                 up_to,
             });
+        }
+        for (tally, rule, count) in w {
+            let tally: &mut Tally = open.get_mut(tally).ok_or(MetadataError::Contradiction)?;
+            tally.warnings.0.insert(rule.into_owned(), count);
         }
         let lane = l.map(|(dataset, partition, marker, cursor)| LaneCursor { dataset, partition, marker, cursor });
         Ok(Self { lane, tallies: Tallies::new(open, budget(&s)), stopped: s })
@@ -165,15 +173,16 @@ impl Metadata {
     /// # Errors
     /// [`MetadataError::TooManyStopped`] when it does not fit.
     pub fn encode(&self) -> Result<String, MetadataError> {
-        let (mut n, mut u, mut t) = (Vec::new(), Vec::new(), Vec::new());
-        for Tally { input, submission, counts, up_to } in self.tallies.open() {
+        let (mut n, mut u, mut t, mut w) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (tally, Tally { input, submission, counts, warnings, up_to }) in self.tallies.open().iter().enumerate() {
             let name = number_of(&mut n, format!("{}/{}", input.dataset, input.provider));
             let submission = number_of(&mut u, std::borrow::Cow::Borrowed(submission.as_str()));
             let Counts { admitted, repeated, stale, rejected } = *counts;
+            w.extend(warnings.0.iter().map(|(rule, count)| (tally, std::borrow::Cow::Borrowed(rule.as_str()), *count)));
             t.push((name, submission, input.partition, admitted, repeated, stale, rejected, *up_to));
         }
         let l = self.lane.as_ref().map(|l| (l.dataset.clone(), l.partition, l.marker, l.cursor));
-        let text = serde_json::to_string(&Text { f: FORMAT, l, s: self.stopped.clone(), n, u, t })
+        let text = serde_json::to_string(&Text { f: FORMAT, l, s: self.stopped.clone(), n, u, t, w })
             .map_err(MetadataError::Damaged)?;
         if text.len() > MAX_METADATA_BYTES {
             return Err(MetadataError::TooManyStopped(self.stopped.len()));
@@ -187,6 +196,7 @@ mod tests {
     use super::*;
     use kenh_domain::names::Agency;
     use kenh_domain::receipt::Outcome;
+    use kenh_domain::rule::Rule;
     use proptest::prelude::*;
 
     #[test]
@@ -197,6 +207,10 @@ mod tests {
         assert_eq!(metadata.lane.as_ref().map(|l| (l.marker, l.cursor)), Some((Sequence(40), Position(77))));
         assert_eq!(metadata.tallies.open()[0].counts.total(), 8);
         assert_eq!(metadata.encode().unwrap(), text);
+        let warned = text.replace("]]}", r#"]],"w":[[0,"code-list",4]]}"#);
+        let metadata = Metadata::decode(&warned).unwrap();
+        assert_eq!(metadata.tallies.open()[0].warnings.0["code-list"], 4);
+        assert_eq!(metadata.encode().unwrap(), warned);
     }
 
     #[test]
@@ -204,13 +218,16 @@ mod tests {
         assert!(matches!(Metadata::decode(r#"{"f":2,"x":1}"#), Err(MetadataError::Format(2))));
         assert!(matches!(Metadata::decode("{}"), Err(MetadataError::Damaged(_))));
         assert!(matches!(Metadata::decode(r#"{"f":1,"t":[[0,0,2,5,0,1,2,61]]}"#), Err(MetadataError::Contradiction)));
+        assert!(matches!(Metadata::decode(r#"{"f":1,"w":[[0,"values",1]]}"#), Err(MetadataError::Contradiction)));
     }
 
     proptest! {
         /// Whatever is submitted, the text fits and is read back.
         #[test]
         fn it_always_fits(
-            changes in prop::collection::vec((0u32..256, 0usize..20, "[a-z\u{0}-\u{1f}é\"]{1,32}", any::<u64>()), 0..200),
+            changes in prop::collection::vec(
+                (0u32..256, 0usize..20, "[a-z\u{0}-\u{1f}é\"]{1,32}", any::<u64>(), 0usize..40), 0..200,
+            ),
             stopped in prop::collection::btree_set(any::<u32>(), 0..40),
             lane: bool,
         ) {
@@ -219,13 +236,15 @@ mod tests {
             for view in stopped {
                 metadata.stop(ViewNo(view), &mut due);
             }
-            for (partition, provider, submission, position) in changes {
+            for (partition, provider, submission, position, rule) in changes {
                 let input = InputId {
                     dataset: Dataset::new(&"d".repeat(48)).unwrap(),
                     provider: Agency::new(&format!("{}{provider}", "p".repeat(46))).unwrap(),
                     partition: Partition(partition),
                 };
-                metadata.tallies.count(&input, &submission, Outcome::Admitted, Position(position), &mut due);
+                let warned: Vec<_> = Rule::ALL.get(rule).filter(|r| r.protects().is_none()).copied().into_iter().collect();
+                let outcome = (Outcome::Admitted, &warned[..]);
+                metadata.tallies.count(&input, &submission, outcome, Position(position), &mut due);
             }
             metadata.lane = lane.then(|| LaneCursor {
                 dataset: Dataset::new(&"d".repeat(48)).unwrap(), partition: Partition(255),

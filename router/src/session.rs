@@ -387,6 +387,7 @@ impl Session {
             for (rule, n) in &draft.rules {
                 *s.rules.entry((*rule).to_owned()).or_default() += n;
             }
+            s.warnings.merge(&draft.warnings);
             s.view_records += draft.view_records;
             s.markers += draft.markers;
             s.commits += 1;

@@ -12,6 +12,7 @@ use kenh_domain::limits::MARKER_INTERVAL_MS;
 use kenh_domain::log::{Position, TopicPartition};
 use kenh_domain::names::{Agency, Dataset};
 use kenh_domain::notice::{self, Positions};
+use kenh_domain::relaxation::RelaxationEntry;
 use kenh_domain::route::Effects;
 use kenh_domain::topic::{Partition, Topic};
 
@@ -116,7 +117,7 @@ impl Slot {
     ///
     /// Before a batch: when control, the engine or the second has changed; the second counts once a batch, so that a log
     /// that takes seconds for a commit is not filled with markers. When idle: when control changed something for this
-    /// dataset, or a view's start or end is due.
+    /// dataset, or the start or end of a view or relaxation is due.
     pub fn marker_is_due(&mut self, newest: &ControlSet, now_ms: i64, busy: bool, marked: bool) -> bool {
         if self.broken.as_ref().is_some_and(|(_, at)| *at == newest.position) {
             return false;
@@ -223,7 +224,11 @@ fn concerns(dataset: &Dataset, before: &ControlSet, after: &ControlSet) -> bool 
     fn epochs<'a>(set: &'a ControlSet, dataset: &'a Dataset) -> impl Iterator<Item = (&'a (Dataset, Agency), &'a u32)> {
         set.epochs.iter().filter(move |((d, _), _)| d == dataset)
     }
+    fn relaxations<'a>(set: &'a ControlSet, dataset: &'a Dataset) -> impl Iterator<Item = &'a RelaxationEntry> {
+        set.relaxations.values().filter(move |r| &r.relaxation.dataset == dataset)
+    }
     before.contracts.get(dataset) != after.contracts.get(dataset)
         || !views(before, dataset).eq(views(after, dataset))
         || !epochs(before, dataset).eq(epochs(after, dataset))
+        || !relaxations(before, dataset).eq(relaxations(after, dataset))
 }

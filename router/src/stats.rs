@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kenh_domain::control::ViewNo;
 use kenh_domain::frame::Sequence;
 use kenh_domain::log::{Position, TopicPartition};
-use kenh_domain::receipt::Counts;
+use kenh_domain::receipt::{Counts, Warnings};
 use kenh_domain::topic::Topic;
 
 /// Why the loop, an input or a view does not go on.
@@ -131,6 +131,8 @@ pub struct Snapshot {
     pub counts: Counts,
     /// Rejections by the rule's code.
     pub rules: BTreeMap<String, u64>,
+    /// Relaxed rules that admitted changes broke, by the rule's code.
+    pub warnings: Warnings,
     /// Inputs.
     pub inputs: Vec<InputStats>,
     /// Data partitions.

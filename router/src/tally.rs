@@ -9,7 +9,8 @@
 use kenh_domain::limits::{MAX_OPEN_SUBMISSIONS, RECEIPT_EVERY};
 use kenh_domain::log::Position;
 use kenh_domain::names::{Agency, Dataset};
-use kenh_domain::receipt::{self, Counts, Outcome, Receipt};
+use kenh_domain::receipt::{self, Counts, Outcome, Receipt, Warnings};
+use kenh_domain::rule::Rule;
 use kenh_domain::topic::Partition;
 
 /// One input partition: `in.<dataset>.<provider>` and its number.
@@ -32,6 +33,8 @@ pub struct Tally {
     pub submission: String,
     /// Outcomes since its last receipt; never more than [`RECEIPT_EVERY`] in all.
     pub counts: Counts,
+    /// Relaxed rules that the admitted of them broke.
+    pub warnings: Warnings,
     /// Position of the last change counted.
     pub up_to: Position,
 }
@@ -54,6 +57,8 @@ pub struct Tallies {
 
 /// Bytes that one tally takes in the metadata at the most, names and submission aside: eight numbers and commas.
 const TALLY_BYTES: usize = 64;
+/// Bytes that one relaxed rule of a tally takes at the most: the rule's code, and two numbers.
+const WARNING_BYTES: usize = 32;
 
 impl Tallies {
     /// None yet, for a metadata text that has room for `budget` bytes of them.
@@ -68,21 +73,24 @@ impl Tallies {
         &self.open
     }
 
-    /// Counts one change. Pushes the receipts that this makes due.
+    /// Counts one change, with the relaxed rules that it broke. Pushes the receipts that this makes due.
     pub fn count(
         &mut self,
         input: &InputId,
         submission: &str,
-        outcome: Outcome,
+        (outcome, warnings): (Outcome, &[Rule]),
         position: Position,
         due: &mut Vec<Answer>,
     ) {
         let at = self.touch(input, submission, due);
         let tally = &mut self.open[at];
         tally.counts.add(outcome);
+        tally.warnings.add(warnings);
         tally.up_to = position;
         if tally.counts.total() >= RECEIPT_EVERY {
             due.push(answer(self.open.remove(at), false));
+        } else if !warnings.is_empty() {
+            self.fit(due);
         }
     }
 
@@ -95,6 +103,7 @@ impl Tallies {
                 input: input.clone(),
                 submission: submission.to_owned(),
                 counts: Counts::default(),
+                warnings: Warnings::default(),
                 up_to: position,
             },
         };
@@ -131,6 +140,7 @@ impl Tallies {
                     input: input.clone(),
                     submission: submission.to_owned(),
                     counts: Counts::default(),
+                    warnings: Warnings::default(),
                     up_to: Position::default(),
                 });
                 self.fit(due);
@@ -154,7 +164,7 @@ impl Tallies {
     /// Names and submissions stand in the text once, however many tallies speak of them.
     fn bytes_of(&self, i: usize, tally: &Tally) -> usize {
         let before = &self.open[..i];
-        let mut bytes = TALLY_BYTES;
+        let mut bytes = TALLY_BYTES + WARNING_BYTES * tally.warnings.0.len();
         let place = |t: &Tally| (t.input.dataset.clone(), t.input.provider.clone());
         if !before.iter().any(|t| place(t) == place(tally)) {
             bytes += tally.input.dataset.as_str().len() + tally.input.provider.as_str().len() + 4;
@@ -168,7 +178,7 @@ impl Tallies {
 }
 
 fn answer(tally: Tally, end: bool) -> Answer {
-    let Tally { input, submission, counts, up_to } = tally;
+    let Tally { input, submission, counts, warnings, up_to } = tally;
     Answer {
         provider: input.provider,
         receipt: Receipt {
@@ -177,6 +187,7 @@ fn answer(tally: Tally, end: bool) -> Answer {
             dataset: input.dataset,
             partition: input.partition,
             counts,
+            warnings,
             up_to,
             end,
         },
@@ -202,7 +213,7 @@ mod tests {
     fn a_receipt_comes_every_thousand_changes_and_at_the_end() {
         let (mut tallies, mut due) = (Tallies::new(vec![], 1000), vec![]);
         for n in 0..RECEIPT_EVERY + 1 {
-            tallies.count(&input(0), "s", Outcome::Admitted, Position(n), &mut due);
+            tallies.count(&input(0), "s", (Outcome::Admitted, &[]), Position(n), &mut due);
         }
         assert_eq!(due.len(), 1);
         assert_eq!((due[0].receipt.counts.admitted, due[0].receipt.end), (RECEIPT_EVERY, false));
@@ -216,12 +227,12 @@ mod tests {
     fn one_submission_too_many_answers_the_one_untouched_the_longest() {
         let (mut tallies, mut due) = (Tallies::new(vec![], 1 << 20), vec![]);
         for n in 0..MAX_OPEN_SUBMISSIONS {
-            tallies.count(&input(0), &format!("s{n}"), Outcome::Stale, Position(1), &mut due);
+            tallies.count(&input(0), &format!("s{n}"), (Outcome::Stale, &[]), Position(1), &mut due);
         }
-        tallies.count(&input(0), "s0", Outcome::Stale, Position(2), &mut due);
-        tallies.count(&input(1), "other partition", Outcome::Stale, Position(2), &mut due);
+        tallies.count(&input(0), "s0", (Outcome::Stale, &[]), Position(2), &mut due);
+        tallies.count(&input(1), "other partition", (Outcome::Stale, &[]), Position(2), &mut due);
         assert!(due.is_empty());
-        tallies.count(&input(0), "new", Outcome::Stale, Position(3), &mut due);
+        tallies.count(&input(0), "new", (Outcome::Stale, &[]), Position(3), &mut due);
         assert_eq!(due.len(), 1);
         assert_eq!(due[0].receipt.submission, "s1");
     }
@@ -229,23 +240,29 @@ mod tests {
     proptest! {
         #[test]
         fn receipts_add_up_whatever_the_budget(
-            changes in prop::collection::vec((0u32..3, 0u8..6, 0u8..4), 0..400), budget in 0usize..2000,
+            changes in prop::collection::vec((0u32..3, 0u8..6, 0u8..4, 0usize..12), 0..400), budget in 0usize..2000,
         ) {
             let (mut tallies, mut due) = (Tallies::new(vec![], budget), vec![]);
-            let mut oracle: HashMap<(u32, String), Counts> = HashMap::new();
-            for (i, (partition, submission, outcome)) in changes.into_iter().enumerate() {
+            let relaxable: Vec<_> = Rule::ALL.iter().copied().filter(|rule| rule.protects().is_none()).collect();
+            let mut oracle: HashMap<(u32, String), (Counts, Warnings)> = HashMap::new();
+            for (i, (partition, submission, outcome, rule)) in changes.into_iter().enumerate() {
                 let outcome = [Outcome::Admitted, Outcome::Repeated, Outcome::Stale, Outcome::Rejected][outcome as usize];
                 let submission = format!("s{submission}");
-                tallies.count(&input(partition), &submission, outcome, Position(i as u64), &mut due);
-                oracle.entry((partition, submission)).or_default().add(outcome);
+                let warned: Vec<_> = relaxable.get(rule).copied().into_iter().collect();
+                tallies.count(&input(partition), &submission, (outcome, &warned), Position(i as u64), &mut due);
+                let (counts, warnings) = oracle.entry((partition, submission)).or_default();
+                counts.add(outcome);
+                warnings.add(&warned);
                 prop_assert!(tallies.bytes() <= budget || tallies.open().len() == 1);
             }
             for (partition, submission) in oracle.keys() {
                 tallies.end(&input(*partition), submission, Position(999), &mut due);
             }
-            let mut sums: HashMap<(u32, String), Counts> = HashMap::new();
+            let mut sums: HashMap<(u32, String), (Counts, Warnings)> = HashMap::new();
             for Answer { receipt, .. } in due {
-                sums.entry((receipt.partition.0, receipt.submission)).or_default().merge(&receipt.counts);
+                let (counts, warnings) = sums.entry((receipt.partition.0, receipt.submission)).or_default();
+                counts.merge(&receipt.counts);
+                warnings.merge(&receipt.warnings);
             }
             prop_assert_eq!(sums, oracle);
         }

@@ -52,7 +52,7 @@ impl Session {
         self.tell(now_ms)
     }
 
-    /// An idle wait ends where a view starts or ends by its time.
+    /// An idle wait ends where a view or a relaxation starts or ends by its time.
     fn shorten(&self, wait: Duration, now_ms: i64) -> Duration {
         let next = self.slots.iter().filter_map(|s| s.engine.due_ms()).min();
         let until = next.map(|at| Duration::from_millis(at.saturating_sub(now_ms).try_into().unwrap_or(0)));

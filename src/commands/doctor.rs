@@ -360,6 +360,14 @@ fn grants(set: &ControlSet, report: &mut Report) {
     );
     let future = set.views.values().filter(|v| v.ended.is_none() && v.activation.starts_ms > now).count();
     report.green("grants to come", future.to_string());
+    let relaxed: Vec<_> = crate::status::relaxed(set, now).iter().map(super::rule::line).collect();
+    report.none_of(
+        "no rule is relaxed",
+        Verdict::Yellow,
+        &relaxed,
+        "every rule rejects",
+        "propose a contract that fits before it ends; kenh rule restore ends it now",
+    );
 }
 
 fn flow(log: &dyn Log, set: &ControlSet, report: &mut Report) {

@@ -157,6 +157,9 @@ pub fn words(request: &Request, event: &ControlEvent) -> Vec<String> {
                 format!("  page sha256     {}", vote.page_sha256),
             ]
         }
+        ControlEvent::Restoration { relaxation, because } => {
+            vec![format!("relaxation {relaxation} ends before its time {because}")]
+        }
         ControlEvent::End { view_no, reason, .. } => vec![format!("view {} ends: {reason:?}", view_no.0)],
         ControlEvent::Epoch { dataset, provider, epoch, by } => {
             vec![format!("{provider} starts epoch {epoch} in {dataset}, by {} and {}", by[0], by[1])]

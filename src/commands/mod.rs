@@ -14,6 +14,7 @@ pub mod new_dataset;
 pub mod produce;
 pub mod review;
 pub mod roster;
+pub mod rule;
 pub mod schema;
 pub mod show;
 pub mod status;

@@ -15,6 +15,9 @@ use kenh_domain::control::ControlSet;
 use kenh_domain::envelope::Event;
 use kenh_domain::log::Log;
 use kenh_domain::names::Agency;
+use kenh_domain::receipt::Warnings;
+use kenh_domain::relaxation::Relaxed;
+use kenh_domain::rule::{Lang, Rule};
 use kenh_producers::{Checker, Defaults, Items, Listed, Mapping, Options, Patience, Report, SourceError};
 use serde_json::json;
 
@@ -32,6 +35,7 @@ use crate::time::now_ms;
 struct Against {
     contract: Arc<Contract>,
     provider: Agency,
+    relaxed: Relaxed,
 }
 
 /// The contract in force, or, before anything was applied, the one declared in `schemas/<dataset>`.
@@ -61,7 +65,7 @@ fn against(source: &Source, set: &ControlSet) -> Result<Against, Failure> {
             )));
         }
     };
-    Ok(Against { contract, provider })
+    Ok(Against { contract, provider, relaxed: set.relaxed(dataset, now_ms()) })
 }
 
 /// The contract as `schemas/<dataset>` declares it: `check` needs no node.
@@ -156,6 +160,24 @@ fn rejections(listed: &Listed, report: Option<&Path>) {
     }
 }
 
+/// Relaxed rules that were broken: what passes now is rejected when the relaxation ends.
+fn warned(warnings: &Warnings) {
+    for (code, n) in &warnings.0 {
+        // A newer router may know rules that we do not.
+        let rule = code.parse::<Rule>().ok();
+        let says = |lang| rule.map_or("", |rule| rule.message(lang));
+        output::note(format_args!(
+            "WARNING / CẢNH BÁO: {} × {code}: {}; the rule is relaxed for now, correct them before it rejects again",
+            thousands(*n),
+            says(Lang::En)
+        ));
+        output::note(format_args!(
+            "    {}; quy tắc đang được nới lỏng tạm thời, hãy sửa trước khi áp dụng trở lại",
+            says(Lang::Vi)
+        ));
+    }
+}
+
 /// `kenh check`
 pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failure> {
     let source = &check.source;
@@ -163,11 +185,12 @@ pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failu
         Some(reach) => kenh_governance::load(&*reach.log())?,
         None => ControlSet::default(),
     };
-    let Against { contract, provider } = against(source, &set)?;
+    let Against { contract, provider, relaxed } = against(source, &set)?;
     let rules = Rules::compile(&contract)?;
     let mut items = open(source, &rules)?;
     let defaults = Defaults { event: Event::New, version: 1, updated_ms: now_ms() };
     let mut checker = Checker::new(&rules, provider, defaults);
+    checker.set_relaxed(relaxed);
     let mut report = source.report.as_deref().map(Report::create).transpose()?;
     let bar = spinner();
     let checked = kenh_producers::check(&mut *items, &mut checker, now_ms(), report.as_mut(), &mut |at| {
@@ -178,10 +201,11 @@ pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failu
     if output == Output::Json {
         output::json(&json!({
             "dataset": source.dataset, "read": checked.read, "good": checked.good, "rejected": checked.rejected,
-            "rejections": checked.listed.first,
+            "warnings": checked.warnings, "rejections": checked.listed.first,
         }));
     } else {
         rejections(&checked.listed, source.report.as_deref());
+        warned(&checked.warnings);
         output::line(format_args!(
             "{}: {} records read, {} good, {} rejected; nothing was sent",
             source.dataset,
@@ -221,7 +245,7 @@ fn submit(produce: &Produce, log: &dyn Log, output: Output) -> Result<(), Failur
             if known.is_empty() { "none".into() } else { known.join(", ") }
         )));
     }
-    let Against { contract, provider } = against(source, &set)?;
+    let Against { contract, provider, relaxed } = against(source, &set)?;
     let rules = Rules::compile(&contract)?;
     let mut items = open(source, &rules)?;
     let version = i64::try_from(produce.record_version)
@@ -233,6 +257,7 @@ fn submit(produce: &Produce, log: &dyn Log, output: Output) -> Result<(), Failur
         None => uuid::Uuid::new_v4().to_string(),
     };
     let mut checker = Checker::new(&rules, provider, defaults);
+    checker.set_relaxed(relaxed);
     let mut report = source.report.as_deref().map(Report::create).transpose()?;
     let patience = Patience { timeout: Duration::from_secs(produce.timeout), ..Patience::default() };
     let options = Options { principal, submission: submission.clone(), patience };
@@ -259,10 +284,12 @@ fn submit(produce: &Produce, log: &dyn Log, output: Output) -> Result<(), Failur
         output::json(&json!({
             "dataset": source.dataset, "submission": submission, "read": outcome.read, "sent": outcome.sent,
             "admitted": counts.admitted, "repeated": counts.repeated, "stale": counts.stale,
-            "rejected": counts.rejected, "unanswered": outcome.unanswered, "rejections": outcome.listed.first,
+            "rejected": counts.rejected, "unanswered": outcome.unanswered, "warnings": outcome.warnings,
+            "rejections": outcome.listed.first,
         }));
     } else {
         rejections(&outcome.listed, source.report.as_deref());
+        warned(&outcome.warnings);
         output::line(format_args!(
             "{} as submission {submission}: {} admitted, {} repeated, {} stale, {} rejected",
             source.dataset,

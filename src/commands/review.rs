@@ -13,7 +13,7 @@ use kenh_domain::control::{ControlEvent, ControlSet};
 use kenh_domain::date::DAY_MS;
 use kenh_domain::grant::Grant;
 use kenh_domain::log::Log;
-use kenh_domain::names::ProposalId;
+use kenh_domain::names::{Person, ProposalId};
 use kenh_domain::rule::Lang;
 use kenh_domain::trust::proposal::Subject;
 use kenh_domain::trust::{Document, Proposal, Standing, Verdict, Vote, needs};
@@ -50,27 +50,40 @@ pub fn run(command: &ReviewCommand, config: &Config, out: Output) -> Result<(), 
 }
 
 /// What is put to the vote.
-pub struct Ballot {
+pub struct Ballot<'a> {
     /// Under which name.
     pub id: ProposalId,
     /// The document.
     pub document: Document,
     /// What was found.
     pub review: Review,
+    /// Who proposes it.
+    pub author: &'a Person,
+    /// The folder for its files; none: `reviews/` and its name.
+    pub dir: &'a Option<PathBuf>,
+    /// Until when votes count: milliseconds since 1970 (UTC), exclusive.
+    pub deadline_ms: i64,
+}
+
+/// Until when votes count: milliseconds since 1970 (UTC).
+pub fn deadline(args: &BallotArgs, now: i64) -> Result<i64, Failure> {
+    if args.days == 0 || args.days > MAX_DAYS {
+        return Err(Failure::Usage(format!("a vote is open for 1 to {MAX_DAYS} days")));
+    }
+    Ok(now + i64::from(args.days) * DAY_MS)
 }
 
 /// Writes the files of a review, and puts it to the vote unless something blocks it.
 pub fn propose(
-    ballot: Ballot,
-    args: &BallotArgs,
+    ballot: Ballot<'_>,
     set: &ControlSet,
     log: Option<&dyn Log>,
     out: Output,
     now: i64,
 ) -> Result<(), Failure> {
-    let Ballot { id, document, review } = ballot;
+    let Ballot { id, document, review, author, dir, deadline_ms } = ballot;
     let made = pages(&review);
-    let dir = folder(&args.dir, &id);
+    let dir = folder(dir, &id);
     std::fs::create_dir_all(&dir)?;
     for page in &made.pages {
         std::fs::write(dir.join(page.name), &page.text)?;
@@ -96,28 +109,19 @@ pub fn propose(
         ));
         return Ok(());
     };
-    if args.days == 0 || args.days > MAX_DAYS {
-        return Err(Failure::Usage(format!("a vote is open for 1 to {MAX_DAYS} days")));
-    }
-    let proposal = Proposal {
-        id: id.clone(),
-        document,
-        page_sha256: digests.1.clone(),
-        author: args.author.clone(),
-        deadline_ms: now + i64::from(args.days) * DAY_MS,
-    };
+    let proposal =
+        Proposal { id: id.clone(), document, page_sha256: digests.1.clone(), author: author.clone(), deadline_ms };
     let event = ControlEvent::Proposal(Box::new(proposal));
     let file = dir.join("proposal.json");
     let state = put(&event, Some(made.signed), &file, set, log, now)?;
     answer(out, &id, &dir, &digests, &review, state);
     if state == "to-sign" {
         output::note(format_args!(
-            "{} signs {} with `kenh sign`, and anybody hands it in with `kenh submit`",
-            args.author,
+            "{author} signs {} with `kenh sign`, and anybody hands it in with `kenh submit`",
             file.display()
         ));
     } else {
-        output::note(format_args!("{id} is put to the vote until {}", day(now + i64::from(args.days) * DAY_MS)));
+        output::note(format_args!("{id} is put to the vote until {}", moment(deadline_ms)));
     }
     Ok(())
 }
@@ -136,8 +140,14 @@ fn put(
         request.write(file)?;
         return Ok("to-sign");
     }
-    match submit(log, &request, now) {
-        Ok(_) => Ok("counts"),
+    hand_in(&request, log, now)?;
+    Ok("counts")
+}
+
+/// Appends a request as it stands. What would not count is refused: exit 3.
+pub fn hand_in(request: &Request, log: &dyn Log, now: i64) -> Result<(), Failure> {
+    match submit(log, request, now) {
+        Ok(_) => Ok(()),
         Err(error) if error.is_refusal() => {
             output::note(format_args!("kenh: {}", super::chain(&error)));
             Err(Failure::Rejected)
@@ -147,7 +157,7 @@ fn put(
 }
 
 /// What the checks found, for people.
-fn told(review: &Review, out: Output) {
+pub fn told(review: &Review, out: Output) {
     if out == Output::Json {
         return;
     }
@@ -209,6 +219,9 @@ fn state(set: &ControlSet, standing: &Standing, now: i64) -> String {
         Document::Grant(grant) => {
             set.view_of_grant(&grant.id).is_some_and(|v| v.in_force(now) && v.activation.grant == **grant)
         }
+        Document::Relaxation(wanted) => {
+            set.relaxations.get(&wanted.id).is_some_and(|r| r.in_force(now) && *r.relaxation == **wanted)
+        }
     };
     let refused = standing.said(Verdict::Refuse).count();
     if in_force {
@@ -222,7 +235,13 @@ fn state(set: &ControlSet, standing: &Standing, now: i64) -> String {
         return format!("{approved} for, {refused} against; this bus is unsigned: `kenh apply` asks no approval");
     }
     match needs::gaps(set, standing, now) {
-        gaps if gaps.is_empty() => "approved; `kenh apply` releases it".into(),
+        gaps if gaps.is_empty() => match document {
+            Document::Contract(_) | Document::Grant(_) => "approved; `kenh apply` releases it".into(),
+            Document::Relaxation(relaxation) if relaxation.ends_ms <= now => {
+                "was approved, and its time is over".into()
+            }
+            Document::Relaxation(_) => format!("approved; `kenh rule release {}` releases it", standing.proposal.id),
+        },
         _ if standing.proposal.deadline_ms <= now => "its time for votes is over".into(),
         gaps => format!("lacks {}", needs::words(&gaps)),
     }
@@ -253,6 +272,7 @@ fn as_json(set: &ControlSet, standing: &Standing, now: i64) -> serde_json::Value
     let (kind, name) = match document.subject() {
         Subject::Contract(dataset) => ("contract", dataset.to_string()),
         Subject::Grant(id) => ("grant", id.to_string()),
+        Subject::Relaxation(id) => ("relaxation", id.to_string()),
     };
     let votes: Vec<_> = standing.votes.iter().map(|(at_ms, vote)| json!({ "atMs": at_ms, "vote": vote })).collect();
     json!({
@@ -361,5 +381,7 @@ fn grant(asked: &ProposeGrant, set: &ControlSet, log: Option<&dyn Log>, out: Out
         Some(id) => id.clone(),
         None => grant.id.as_str().parse().map_err(|e| Failure::Usage(format!("{e}; say --id NAME")))?,
     };
-    propose(Ballot { id, document: Document::of_grant(grant), review }, &asked.ballot, set, log, out, now)
+    let BallotArgs { author, dir, .. } = &asked.ballot;
+    let deadline_ms = deadline(&asked.ballot, now)?;
+    propose(Ballot { id, document: Document::of_grant(grant), review, author, dir, deadline_ms }, set, log, out, now)
 }

@@ -13,9 +13,9 @@ use kenh_domain::names::ProposalId;
 use kenh_domain::trust::Document;
 use kenh_governance::review::{self, Example};
 
-use super::review::{Ballot, propose};
+use super::review::{Ballot, deadline, propose};
 use super::{Failure, apply};
-use crate::cli::{Output, ProposeSchema};
+use crate::cli::{BallotArgs, Output, ProposeSchema};
 use crate::config::Config;
 use crate::time::now_ms;
 
@@ -43,8 +43,9 @@ pub fn run(asked: &ProposeSchema, config: &Config, output: Output) -> Result<(),
         Some(id) => id.clone(),
         None => name(&contract)?,
     };
-    let ballot = Ballot { id, document: Document::of_contract(&contract), review: reviewed };
-    propose(ballot, &asked.ballot, &set, log.as_deref(), output, now)
+    let BallotArgs { author, dir, .. } = &asked.ballot;
+    let (document, deadline_ms) = (Document::of_contract(&contract), deadline(&asked.ballot, now)?);
+    propose(Ballot { id, document, review: reviewed, author, dir, deadline_ms }, &set, log.as_deref(), output, now)
 }
 
 /// `dan-cu-1-1-0`: the dataset and the contract's version.

@@ -1,15 +1,16 @@
 //! `kenh status`: what the node that runs on this directory says of itself; where none runs, what the log holds.
 
 use kenh_domain::control::ControlSet;
+use kenh_domain::relaxation::Relaxation;
 use serde_json::json;
 
-use super::Failure;
+use super::{Failure, rule};
 use crate::cli::Output;
 use crate::config::Config;
 use crate::node::{Node, Reach};
 use crate::output;
 use crate::output::thousands;
-use crate::status::Status;
+use crate::status::{Status, relaxed};
 use crate::time::{moment, now_ms};
 
 /// `kenh status`
@@ -31,11 +32,13 @@ pub fn run(config: &Config, output: Output) -> Result<(), Failure> {
 
 /// What the log holds where no node runs.
 fn here(config: &Config, set: &ControlSet, output: Output) {
-    let grants = set.views.values().filter(|v| v.in_force(now_ms())).count();
+    let now = now_ms();
+    let grants = set.views.values().filter(|v| v.in_force(now)).count();
+    let relaxed = relaxed(set, now);
     if output == Output::Json {
         output::json(&json!({
             "running": false, "agencies": set.agencies.len(), "datasets": set.contracts.len(),
-            "grants": grants, "control": set.position,
+            "grants": grants, "relaxed": relaxed, "control": set.position,
         }));
         return;
     }
@@ -45,6 +48,14 @@ fn here(config: &Config, set: &ControlSet, output: Output) {
         set.agencies.len(),
         set.contracts.len()
     ));
+    relaxations(&relaxed);
+}
+
+/// Rules that warn now: nobody is to find out by chance.
+fn relaxations(relaxed: &[Relaxation]) {
+    for relaxation in relaxed {
+        output::line(format_args!("RELAXED:  {}", rule::line(relaxation)));
+    }
 }
 
 fn running(status: &Status, address: &str) {
@@ -62,6 +73,7 @@ fn running(status: &Status, address: &str) {
         "declared: {} agencies, {} datasets, {} grants in force",
         d.agencies, d.datasets, d.grants
     ));
+    relaxations(&d.relaxed);
     let c = &router.counts;
     output::line(format_args!(
         "router:   {} admitted, {} repeated, {} stale, {} rejected since it started; {} commits, last at {}",

@@ -111,11 +111,13 @@ pub struct Contract {
     /// Schema versions: 1, or 2 with a new field `Them`.
     pub versions: u32,
     pub max_step: Option<u64>,
+    /// The values that `Tinh` may have; none: any.
+    pub places: &'static [&'static str],
 }
 
 impl Default for Contract {
     fn default() -> Self {
-        Self { partitions: 1, providers: &["G01"], versions: 1, max_step: None }
+        Self { partitions: 1, providers: &["G01"], versions: 1, max_step: None, places: &[] }
     }
 }
 
@@ -124,13 +126,17 @@ impl Contract {
         let Self { partitions, versions, .. } = self;
         let step =
             self.max_step.map_or(String::new(), |n| format!("  - {{property: kenh.maxVersionStep, value: {n}}}\n"));
+        let places = match self.places {
+            [] => String::new(),
+            places => format!(", customProperties: [{{property: kenh.values, value: {places:?}}}]"),
+        };
         let them = if *versions > 1 { "      - {name: Them, logicalType: string}\n" } else { "" };
         format!(
             "apiVersion: v3.1.0\nkind: DataContract\nid: {HO_SO}\nversion: {versions}.0.0\nstatus: active\n\
              team: {{name: G01}}\ncustomProperties:\n  - {{property: kenh.providers, value: [{}]}}\n  \
              - {{property: kenh.partitions, value: {partitions}}}\n{step}schema:\n  - name: HoSo\n    properties:\n      \
              - {{name: So, logicalType: string, required: true, primaryKey: true}}\n      \
-             - {{name: Ten, logicalType: string, required: true}}\n      - {{name: Tinh, logicalType: string}}\n      \
+             - {{name: Ten, logicalType: string, required: true}}\n      - {{name: Tinh, logicalType: string{places}}}\n      \
              - {{name: An, logicalType: integer, required: true}}\n{them}",
             self.providers.join(", ")
         )

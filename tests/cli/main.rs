@@ -16,6 +16,7 @@
 //! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
 //! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies, a full disk, doctor |
 //! | [`review`] | a review: propose, read, vote, release |
+//! | [`relax`] | a rule that warns for some hours: who, which, and that it ends |
 //! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
 //! | [`tour`] | scripts/tour, as it is |
 //! | [`surface`] | help, completions, configuration, exit codes |
@@ -32,6 +33,7 @@ mod harness;
 mod node;
 mod own_data;
 mod registry;
+mod relax;
 mod review;
 mod secrecy;
 mod signed;

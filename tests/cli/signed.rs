@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::harness::{Place, Said};
 
 /// A bus founded on a root, with a roster; what is shipped as declared state lies beside.
-struct Signed {
-    place: Place,
+pub struct Signed {
+    pub place: Place,
     bus: String,
 }
 
@@ -17,17 +17,29 @@ const PASSPHRASE: &str = "file:passphrase";
 
 impl Signed {
     fn new() -> Self {
+        Self::of("BTC")
+    }
+
+    /// Whose persons, but for the root, are of `agency`.
+    fn of(agency: &str) -> Self {
         let place = Place::with_shipped();
         place.write("passphrase", "canary one two three\n");
         let root = new_key(&place, "root");
         let founded = place.kenh(["roster", "found", "--root", &root, "--output", "json"]).ok().json();
         let bus = founded["bus"].as_str().unwrap().to_owned();
         let mut roster = String::from("kind: Roster\nnumber: 1\npersons:\n");
-        let persons = [("ghi", "registrar"), ("luat", "legal"), ("chu", "owner"), ("bao", "data-protection-officer")];
+        let persons = [
+            ("ghi", "registrar"),
+            ("luat", "legal"),
+            ("chu", "owner"),
+            ("bao", "data-protection-officer"),
+            ("soan", "auditor"),
+        ];
         for (person, role) in persons {
             let public = new_key(&place, person);
-            let line =
-                format!("  - {{ person: {person}, agency: BTC, roles: [{role}], keys: [{{ public: {public} }}] }}\n");
+            let line = format!(
+                "  - {{ person: {person}, agency: {agency}, roles: [{role}], keys: [{{ public: {public} }}] }}\n"
+            );
             roster.push_str(&line);
         }
         place.write("roster.yaml", roster);
@@ -37,17 +49,43 @@ impl Signed {
         signed
     }
 
+    /// With the shipped contract of `dataset`, which `owner` answers for, in force.
+    pub fn with_contract(dataset: &str, owner: &str) -> Self {
+        let bus = Self::of(owner);
+        for file in bus.to_sign() {
+            let article = file.to_str().unwrap().contains("-article-");
+            bus.sign(&file, if article { "luat" } else { "ghi" }).ok();
+            bus.submit(&file).ok();
+        }
+        let propose = ["schema", "propose", dataset, "--author", "soan", "--id", "contract"];
+        bus.place.kenh(propose).ok();
+        bus.sign_and_submit("reviews/contract/proposal.json", "soan");
+        for person in ["chu", "bao"] {
+            bus.place.kenh(["review", "approve", "contract", "--as", person]).ok();
+            bus.sign_and_submit(&format!("reviews/contract/vote-{person}.json"), person);
+        }
+        let schemas = format!("schemas/{dataset}");
+        bus.place.kenh(["apply", &schemas, "broker-config/agencies", "broker-config/laws"]).ok();
+        bus
+    }
+
+    pub fn sign_and_submit(&self, file: &str, by: &str) {
+        let file = self.place.path(file);
+        self.sign(&file, by).ok();
+        self.submit(&file).ok();
+    }
+
     fn sign_roster(&self) -> Said {
         let key = ["--key", "root.key", "--bus", &self.bus, "--out", "roster.json", "--passphrase", PASSPHRASE];
         self.place.kenh(["roster", "sign", "roster.yaml"].into_iter().chain(key))
     }
 
-    fn sign(&self, file: &Path, by: &str) -> Said {
+    pub fn sign(&self, file: &Path, by: &str) -> Said {
         let file = file.to_str().unwrap();
         self.place.kenh(["sign", file, "--key", &format!("{by}.key"), "--passphrase", PASSPHRASE])
     }
 
-    fn submit(&self, file: &Path) -> Said {
+    pub fn submit(&self, file: &Path) -> Said {
         self.place.kenh(["submit".as_ref(), file.as_os_str()])
     }
 

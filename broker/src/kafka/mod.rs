@@ -64,7 +64,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use access::AccessLists;
-use claim::KafkaClaim;
+use claim::{ClaimFailed, KafkaClaim};
 use pool::Pool;
 use reader::KafkaReader;
 use topics::{NoRight, NotTaken, OLDEST, Topics};
@@ -445,8 +445,9 @@ impl Log for KafkaLog {
 }
 
 /// Which right it was that the cluster missed when a group was claimed.
-fn missing_right(error: &KafkaError, group: &Group) -> Option<String> {
+fn missing_right(error: &ClaimFailed, group: &Group) -> Option<String> {
     use RDKafkaErrorCode as Code;
+    let ClaimFailed::Kafka(error) = error else { return None };
     match error.rdkafka_error_code()? {
         Code::TransactionalIdAuthorizationFailed => Some(format!("WRITE on the transactional id kenh.{group}")),
         Code::GroupAuthorizationFailed => Some(format!("READ on the group kenh.{group}")),

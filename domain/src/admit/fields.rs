@@ -9,6 +9,7 @@ use super::RulesError;
 use crate::contract::{CodeListUse, Contract, FieldRules};
 use crate::date;
 use crate::element::{self, Element};
+use crate::relaxation::Relaxed;
 use crate::rule::{Rejection, Rule};
 use crate::schema::{NullBranch, Path, Schema, Spans, Type, Value};
 
@@ -61,6 +62,39 @@ struct Identity {
     year: Option<Path>,
 }
 
+/// What the rules have found in a record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What refuses it, in the order in which the rules are looked at.
+    pub rejections: Vec<Rejection>,
+    /// Relaxed rules that it breaks, each once.
+    pub warnings: Vec<Rule>,
+}
+
+/// Findings as they come: how many are wanted, and which only warn.
+struct Findings<'a> {
+    most: usize,
+    relaxed: &'a Relaxed,
+    key: &'a [String],
+    found: &'a mut Found,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, rule: Rule, field: &str, detail: &str) {
+        if self.relaxed.covers(rule, field) && rule.protects().is_none() && !self.key.iter().any(|key| key == field) {
+            if !self.found.warnings.contains(&rule) {
+                self.found.warnings.push(rule);
+            }
+        } else if !self.full() {
+            self.found.rejections.push(Rejection::field(rule, field).with(detail));
+        }
+    }
+
+    const fn full(&self) -> bool {
+        self.found.rejections.len() >= self.most
+    }
+}
+
 /// The names of a schema's fields, for hints.
 pub(super) fn names(schema: &Schema) -> String {
     let names: Vec<_> = schema.fields().iter().map(|f| f.name.as_str()).collect();
@@ -106,30 +140,29 @@ impl FieldChecks {
         Ok(Self { root, lists, identity })
     }
 
-    /// Appends up to `most` violations.
+    /// Appends up to `most` violations that refuse, and every relaxed rule that is broken before there are so many.
     pub(super) fn check(
         &self,
         contract: &Contract,
         schema: &Schema,
-        body: &[u8],
-        spans: &Spans,
+        (body, spans): (&[u8], &Spans),
+        relaxed: &Relaxed,
         most: usize,
-        found: &mut Vec<Rejection>,
+        found: &mut Found,
     ) {
-        let mut walk = Walk { rest: body, found, most };
+        let mut findings = Findings { most, relaxed, key: &contract.key, found };
         // The body has been walked: what cannot be read here cannot happen, and ends the pass.
-        let _ = walk.node(&self.root);
+        let _ = Walk { rest: body, findings: &mut findings }.node(&self.root);
         for list in &self.lists {
-            if found.len() < most {
-                list.check(contract, schema, body, spans, found);
+            if !findings.full() {
+                list.check(schema, body, spans, &mut findings);
             }
         }
         if let Some(identity) = &self.identity
-            && found.len() < most
+            && !findings.full()
         {
-            identity.check(schema, body, spans, found);
+            identity.check(schema, body, spans, &mut findings);
         }
-        found.truncate(most);
     }
 }
 
@@ -259,20 +292,20 @@ fn list_check(contract: &Contract, schema: &Schema, path: Path, list: &CodeListU
 }
 
 impl ListCheck {
-    fn check(&self, _: &Contract, schema: &Schema, body: &[u8], spans: &Spans, found: &mut Vec<Rejection>) {
+    fn check(&self, schema: &Schema, body: &[u8], spans: &Spans, findings: &mut Findings<'_>) {
         let Some(mut code) = text_of(schema.value(body, spans, &self.path)) else { return };
         if let Some(with) = &self.with {
             code.push('@');
             code.push_str(&text_of(schema.value(body, spans, with)).unwrap_or_default());
         }
         if !self.codes.contains(&code) {
-            found.push(Rejection::field(Rule::CodeList, self.path.dotted()).with(self.name.clone()));
+            findings.add(Rule::CodeList, self.path.dotted(), &self.name);
         }
     }
 }
 
 impl Identity {
-    fn check(&self, schema: &Schema, body: &[u8], spans: &Spans, found: &mut Vec<Rejection>) {
+    fn check(&self, schema: &Schema, body: &[u8], spans: &Spans, findings: &mut Findings<'_>) {
         let value = |path: &Option<Path>| path.as_ref().and_then(|p| text_of(schema.value(body, spans, p)));
         let Some(states) = value(&Some(self.id.clone())).and_then(|id| element::personal_id_states(&id)) else {
             return;
@@ -280,10 +313,10 @@ impl Identity {
         let blame = |path: &Option<Path>| path.as_ref().map_or("", |p| p.dotted()).to_owned();
         // Sex 0 is "unknown" and contradicts nothing.
         if value(&self.sex).is_some_and(|sex| sex != "0" && sex != states.0.to_string()) {
-            found.push(Rejection::field(Rule::IdSex, blame(&self.sex)));
+            findings.add(Rule::IdSex, &blame(&self.sex), "");
         }
         if value(&self.year).is_some_and(|year| year != states.1.to_string()) {
-            found.push(Rejection::field(Rule::IdBirthYear, blame(&self.year)));
+            findings.add(Rule::IdBirthYear, &blame(&self.year), "");
         }
     }
 }
@@ -299,17 +332,14 @@ fn text_of(value: Value<'_>) -> Option<String> {
 }
 
 /// A pass over a body that has been validated.
-struct Walk<'a, 'f> {
+struct Walk<'a, 'f, 'g> {
     rest: &'a [u8],
-    found: &'f mut Vec<Rejection>,
-    most: usize,
+    findings: &'f mut Findings<'g>,
 }
 
-impl<'a> Walk<'a, '_> {
+impl<'a> Walk<'a, '_, '_> {
     fn reject(&mut self, rule: Rule, dotted: &str) {
-        if self.found.len() < self.most {
-            self.found.push(Rejection::field(rule, dotted));
-        }
+        self.findings.add(rule, dotted, "");
     }
 
     fn node(&mut self, node: &Node) -> Option<()> {
@@ -446,11 +476,8 @@ impl<'a> Walk<'a, '_> {
         if rules.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(text)) {
             self.reject(Rule::Pattern, dotted);
         }
-        if let Some(Err(rule)) = rules.element.map(|e| e.check(text))
-            && self.found.len() < self.most
-        {
-            let name = rules.element.map_or("", Element::name);
-            self.found.push(Rejection::field(rule, dotted).with(name));
+        if let Some(Err(rule)) = rules.element.map(|e| e.check(text)) {
+            self.findings.add(rule, dotted, rules.element.map_or("", Element::name));
         }
     }
 

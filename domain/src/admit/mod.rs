@@ -6,7 +6,8 @@
 //!
 //! The first rule broken wins in `read`, in this order: size, wire format, schema id, envelope, provider, Avro body,
 //! record key, partition, the provider's rows, field rules (in the order of the schema), code lists and cross-field
-//! rules, version, time of update, effective date.
+//! rules, version, time of update, effective date. A rule that is [relaxed](crate::relaxation) is passed over and kept as a
+//! warning; which are, and until when, is asked at the latest marker, as is the clock ([`AsOf`]).
 
 mod fields;
 
@@ -20,12 +21,14 @@ use crate::frame::Version;
 use crate::key::{self, KeyPart};
 use crate::limits::{MAX_CLOCK_SKEW_MS, MAX_KEY_BYTES, MAX_RECORD_BYTES, MAX_VIOLATIONS};
 use crate::names::Agency;
+use crate::relaxation::Relaxed;
 use crate::rule::{Rejection, Rule};
 use crate::schema::{Path, Schema, SchemaError, Spans, Type, Value};
 use crate::secret::Secret;
 use crate::topic::Partition;
 use crate::wire::{self, SchemaId};
 use fields::FieldChecks;
+pub use fields::Found;
 
 /// A contract that cannot be enforced.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +104,23 @@ struct VersionRules {
     rows: Vec<(Agency, Option<Filter>)>,
 }
 
+/// What admission takes from the latest marker of the data partition.
+#[derive(Debug, Clone, Copy)]
+pub struct AsOf<'a> {
+    /// Its clock: milliseconds since 1970 (UTC).
+    pub clock_ms: i64,
+    /// The rules that warn, by the control set that it names and at that clock.
+    pub relaxed: &'a Relaxed,
+}
+
+impl AsOf<'static> {
+    /// A clock at which every rule rejects.
+    #[must_use]
+    pub const fn strict(clock_ms: i64) -> Self {
+        Self { clock_ms, relaxed: Relaxed::NONE }
+    }
+}
+
 /// A change that is well formed and follows the contract; whether it enters is for [`decide`] to say.
 #[derive(Debug)]
 pub struct Candidate<'a> {
@@ -112,6 +132,8 @@ pub struct Candidate<'a> {
     pub schema: Option<SchemaId>,
     /// Who sent it.
     pub provider: Agency,
+    /// Relaxed rules that it breaks, each once: told to its provider if it is admitted.
+    pub warnings: Vec<Rule>,
 }
 
 impl Candidate<'_> {
@@ -275,14 +297,14 @@ impl Rules {
     /// boundaries afterwards (meaningless for CANCEL).
     ///
     /// # Errors
-    /// The first rule that is broken.
+    /// The first rule that is broken and not relaxed.
     pub fn read<'a>(
         &self,
         provider: &Agency,
         partition: Partition,
         key: &'a [u8],
         value: &'a [u8],
-        clock_ms: i64,
+        as_of: AsOf<'_>,
         scratch: &mut Spans,
     ) -> Result<Candidate<'a>, Rejection> {
         if value.len() > MAX_RECORD_BYTES {
@@ -313,19 +335,20 @@ impl Rules {
         if key::partition(key, self.contract.partitions) != partition {
             return Err(Rejection::record(Rule::WrongPartition));
         }
+        let mut found = Found::default();
         if let Some(record) = submitted.record {
             if rows.as_ref().is_some_and(|filter| !filter.matches(record, scratch)) {
                 return Err(Rejection::record(Rule::NotItsRows));
             }
-            let mut found = Vec::new();
-            self.versions[version].fields.check(&self.contract, schema, record, scratch, 1, &mut found);
-            if let Some(first) = found.into_iter().next() {
+            let fields = &self.versions[version].fields;
+            fields.check(&self.contract, schema, (record, scratch), as_of.relaxed, 1, &mut found);
+            if let Some(first) = found.rejections.into_iter().next() {
                 return Err(first);
             }
         }
-        self.check_envelope(&submitted, clock_ms)?;
+        self.check_envelope(&submitted, as_of.clock_ms)?;
         let schema = submitted.record.map(|_| *schema_id);
-        Ok(Candidate { submitted, key, schema, provider: provider.clone() })
+        Ok(Candidate { submitted, key, schema, provider: provider.clone(), warnings: found.warnings })
     }
 
     /// Version, time of update and effective date.
@@ -347,23 +370,25 @@ impl Rules {
         Ok(())
     }
 
-    /// Every rule that a record alone breaks, at most [`MAX_VIOLATIONS`] of them: what an offline check shows. `scratch`
-    /// holds its field boundaries afterwards, unless its bytes do not follow the schema.
+    /// Every rule that a record alone breaks, at most [`MAX_VIOLATIONS`] of those that refuse it: what an offline check
+    /// shows. `scratch` holds its field boundaries afterwards, unless its bytes do not follow the schema.
     #[must_use]
-    pub fn check_record(&self, body: &[u8], schema: SchemaId, scratch: &mut Spans) -> Vec<Rejection> {
-        let mut found = Vec::new();
+    pub fn check_record(&self, body: &[u8], schema: SchemaId, relaxed: &Relaxed, scratch: &mut Spans) -> Found {
+        let refused = |rejection| Found { rejections: vec![rejection], warnings: Vec::new() };
         let Some(version) = self.version_of(schema) else {
-            return vec![Rejection::record(Rule::UnknownSchema)];
+            return refused(Rejection::record(Rule::UnknownSchema));
         };
         let schema = &self.schemas[version].1;
         if let Err(error) = schema.walk(body, scratch) {
-            return vec![Rejection::field(Rule::Avro, error.field).with(error.fault.to_string())];
+            return refused(Rejection::field(Rule::Avro, error.field).with(error.fault.to_string()));
         }
+        let mut found = Found::default();
         let mut key = Vec::new();
         if let Err(rejection) = self.key_of(version, body, scratch, &mut key) {
-            found.push(rejection);
+            found.rejections.push(rejection);
         }
-        self.versions[version].fields.check(&self.contract, schema, body, scratch, MAX_VIOLATIONS, &mut found);
+        let fields = &self.versions[version].fields;
+        fields.check(&self.contract, schema, (body, scratch), relaxed, MAX_VIOLATIONS, &mut found);
         found
     }
 

@@ -104,7 +104,7 @@ fn send(provider: &str, key: &[u8], value: &[u8], shift: u32) -> Result<(), Reje
     let rules = Rules::compile(&contract()).unwrap();
     let partition = Partition((key::partition(key, 4).0 + shift) % 4);
     let mut spans = Spans::new();
-    rules.read(&Agency::new(provider).unwrap(), partition, key, value, CLOCK, &mut spans).map(|_| ())
+    rules.read(&Agency::new(provider).unwrap(), partition, key, value, AsOf::strict(CLOCK), &mut spans).map(|_| ())
 }
 
 #[test]
@@ -138,8 +138,86 @@ fn each_field_rule_refuses_its_own() {
 fn an_offline_check_shows_all_violations() {
     let rules = Rules::compile(&contract()).unwrap();
     let bad = body(&Row { id: "x", name: "", rank: 9, ..GOOD });
-    let found: Vec<_> = rules.check_record(&bad, RECORD, &mut Spans::new()).into_iter().map(|r| r.rule).collect();
+    let found = rules.check_record(&bad, RECORD, Relaxed::NONE, &mut Spans::new());
+    assert!(found.warnings.is_empty());
+    let found: Vec<_> = found.rejections.into_iter().map(|r| r.rule).collect();
     assert_eq!(found, [Rule::Element, Rule::Required, Rule::Maximum]);
+}
+
+fn relaxing(rules: &[(Rule, Option<&str>)]) -> Relaxed {
+    let relaxation = |(rule, field): &(Rule, Option<&str>)| crate::relaxation::Relaxation {
+        id: "r".parse().unwrap(),
+        dataset: Dataset::new("d").unwrap(),
+        rule: *rule,
+        field: field.map(Into::into),
+        reason: "thử".into(),
+        ends_ms: i64::MAX,
+    };
+    rules.iter().map(relaxation).collect::<Vec<_>>().iter().collect()
+}
+
+/// What becomes of a row by G01 while rules are relaxed: the warnings, or the first rule that refuses it.
+fn read_relaxed(row: &Row<'_>, relaxed: &Relaxed) -> Result<Vec<Rule>, Rule> {
+    let body = body(row);
+    let value = value(&Submitted::new("s", 1, Event::New, 1, CLOCK, Some(&body)));
+    let rules = Rules::compile(&contract()).unwrap();
+    let (provider, key) = (Agency::new("G01").unwrap(), row.id.as_bytes());
+    let as_of = AsOf { clock_ms: CLOCK, relaxed };
+    let mut spans = Spans::new();
+    let read = rules.read(&provider, key::partition(key, 4), key, &value, as_of, &mut spans);
+    read.map(|c| c.warnings).map_err(|r| r.rule)
+}
+
+#[test]
+fn a_relaxed_rule_warns_for_its_field_and_every_other_still_refuses() {
+    let bad = Row { unit: Some("00002"), rank: 9, ..GOOD };
+    let list = (Rule::CodeList, None);
+    assert_eq!(read_relaxed(&bad, Relaxed::NONE), Err(Rule::Maximum));
+    assert_eq!(read_relaxed(&bad, &relaxing(&[list])), Err(Rule::Maximum));
+    let both = relaxing(&[list, (Rule::Maximum, Some("rank"))]);
+    assert_eq!(read_relaxed(&bad, &both), Ok(vec![Rule::Maximum, Rule::CodeList]));
+    assert_eq!(read_relaxed(&GOOD, &both), Ok(vec![]));
+    assert_eq!(read_relaxed(&bad, &relaxing(&[list, (Rule::Maximum, Some("since"))])), Err(Rule::Maximum));
+    // Many violations that warn do not hide one that refuses.
+    let tags = Row { tag: "e\u{301}", ..bad };
+    assert_eq!(read_relaxed(&tags, &both), Err(Rule::NotNfc));
+    let rules = Rules::compile(&contract()).unwrap();
+    let found = rules.check_record(&body(&tags), RECORD, &both, &mut Spans::new());
+    assert_eq!(found.rejections.iter().map(|r| r.rule).collect::<Vec<_>>(), [Rule::NotNfc]);
+    assert_eq!(found.warnings, [Rule::Maximum, Rule::CodeList]);
+}
+
+/// Whatever is said to be relaxed (a fold would refuse it before): the key, the schema and recipients' rows stay.
+#[test]
+fn what_is_never_relaxed_still_refuses_when_everything_is() {
+    let all: Vec<_> = Rule::ALL.iter().map(|rule| (*rule, None)).collect();
+    let all = relaxing(&all);
+    for (row, rule) in [
+        (Row { id: "", ..GOOD }, Rule::MissingKey),
+        (Row { id: "0100109107", ..GOOD }, Rule::CheckDigit),
+        (Row { id: "x", ..GOOD }, Rule::Element),
+        (Row { name: "", ..GOOD }, Rule::Required),
+        (Row { name: "e\u{301}", ..GOOD }, Rule::NotNfc),
+    ] {
+        assert_eq!(read_relaxed(&row, &all), Err(rule));
+    }
+    let rules = Rules::compile(&contract()).unwrap();
+    let good = body(&GOOD);
+    let change = Submitted::new("s", 1, Event::New, 1, CLOCK, Some(&good));
+    let (g01, g02) = (Agency::new("G01").unwrap(), Agency::new("G02").unwrap());
+    let key = GOOD.id.as_bytes();
+    let refused = |provider: &Agency, key: &[u8], change: &Submitted<'_>| {
+        let value = value(change);
+        let as_of = AsOf { clock_ms: CLOCK, relaxed: &all };
+        let read = rules.read(provider, key::partition(key, 4), key, &value, as_of, &mut Spans::new());
+        read.map(|_| ()).unwrap_err().rule
+    };
+    assert_eq!(refused(&g02, key, &change), Rule::NotItsRows);
+    assert_eq!(refused(&g01, b"other", &change), Rule::KeyMismatch);
+    assert_eq!(refused(&g01, key, &Submitted::new("s", 1, Event::New, 1, CLOCK, Some(&good[1..]))), Rule::Avro);
+    assert_eq!(refused(&g01, key, &Submitted { version: 0, ..change }), Rule::VersionLow);
+    assert_eq!(refused(&g01, key, &Submitted { updated_ms: i64::MAX, ..change }), Rule::UpdatedInFuture);
+    assert_eq!(refused(&g01, key, &Submitted { effective_days: Some(i32::MAX), ..change }), Rule::EffectiveInFuture);
 }
 
 #[test]
@@ -202,6 +280,7 @@ fn the_version_rule() {
             key: b"k",
             schema: Some(RECORD),
             provider: Agency::new(who).unwrap(),
+            warnings: vec![],
         };
         let got = match decide(&rules, &candidate, epoch, Some(&known), content) {
             Verdict::Admit(v) => {
@@ -229,6 +308,7 @@ fn where_kenh_assigns_versions_other_content_is_the_next() {
         key: b"k",
         schema: Some(RECORD),
         provider: owner.clone(),
+        warnings: vec![],
     };
     assert_eq!(decide(&rules, &candidate, 0, Some(&known), 7), Verdict::Repeated);
     assert_eq!(decide(&rules, &candidate, 0, Some(&known), 8), Verdict::Admit(Version { epoch: 0, version: 6 }));

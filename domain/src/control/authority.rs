@@ -153,6 +153,9 @@ impl ControlSet {
         if proposal.deadline_ms <= at_ms {
             return Err(format!("the deadline of proposal {id} has passed when it is made"));
         }
+        if let Document::Relaxation(relaxation) = &proposal.document {
+            self.may_relax(relaxation, at_ms)?;
+        }
         if proposal.deadline_ms.saturating_sub(at_ms) > MAX_CARRIED_MS {
             return Err(format!("the deadline of proposal {id} lies more than 90 days ahead; give it a nearer one"));
         }

@@ -14,6 +14,8 @@
 //! | contract | the proposal's approval by an owner and a data-protection officer of the agency that answers for the dataset: two persons, neither the author, and no refusal |
 //! | grant, renewal | the same, and that the recipient has taken it up |
 //! | grant for an emergency | the same, but the approval of one of the two persons is enough for 72 hours, and not again within 7 days of such a grant |
+//! | relaxation of a rule | the same as a contract; it ends within 72 hours |
+//! | restoration of a rule | an owner or data-protection officer of that agency |
 //! | end: revoked, suspended | an owner or data-protection officer of that agency |
 //! | end: ended | one of those, or a recipient of the agency that receives |
 //! | end: superseded | nothing; a newer edition, or an approved grant for the same view, must stand |
@@ -122,6 +124,12 @@ pub fn check(set: &ControlSet, event: &ControlEvent, signers: &Signers<'_>) -> R
             approved(set, &Document::of_grant(grant), signers.at_ms)?;
             ends_in_time(set, grant, signers.at_ms, *ends_ms)
         }
+        ControlEvent::Relaxation(relaxation) => approved(set, &Document::of_relaxation(relaxation), signers.at_ms),
+        ControlEvent::Restoration { relaxation, .. } => {
+            let Some(entry) = set.relaxations.get(relaxation) else { return Ok(()) };
+            let owner = owner(set, &entry.relaxation.dataset);
+            require(owner.is_some_and(|owner| decides(signers, owner)), &|| needs_owner(owner))
+        }
         ControlEvent::End { view_no, reason, .. } => {
             let Some(entry) = set.views.get(view_no) else { return Ok(()) };
             let Activation { grant, ends_ms, .. } = &*entry.activation;
@@ -178,7 +186,7 @@ fn owner<'a>(set: &'a ControlSet, dataset: &Dataset) -> Option<&'a Agency> {
 pub fn decided_by<'a>(set: &'a ControlSet, document: &'a Document) -> Option<&'a Agency> {
     owner(set, document.dataset()).or(match document {
         Document::Contract(contract) => Some(&contract.owner),
-        Document::Grant(_) => None,
+        Document::Grant(_) | Document::Relaxation(_) => None,
     })
 }
 
@@ -199,7 +207,7 @@ fn may_vote(set: &ControlSet, vote: &super::Vote, signers: &Signers<'_>) -> Resu
         Verdict::TakeUp => match document.view() {
             Some((recipient, ..)) if signers.have(recipient, Role::Recipient) => Ok(()),
             Some((recipient, ..)) => Err(signers.lacking(format!("the signature of a recipient of {recipient}"))),
-            None => Err(TrustError::Unfit("a contract is not taken up; a grant is".into())),
+            None => Err(TrustError::Unfit("only a grant is taken up".into())),
         },
         Verdict::AdviseFor | Verdict::AdviseAgainst => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! What is put to the vote: a contract or a grant, word for word, and the page on which its review was read.
+//! What is put to the vote: a contract, a grant or a relaxation, word for word, and the page on which its review was read.
 //!
 //! A decision names the SHA-256 of the document's canonical JSON and of the page: whoever approves has approved these and no
 //! others. Machine-made parts (schema ids, edition numbers, start and end) are no part of it; the fold checks them itself.
@@ -13,7 +13,8 @@ use crate::contract::Contract;
 use crate::grant::Grant;
 use crate::limits::MAX_CARRIED_MS;
 use crate::log::Position;
-use crate::names::{Agency, Dataset, GrantId, Person, View};
+use crate::names::{Agency, Dataset, GrantId, Person, RelaxationId, View};
+use crate::relaxation::Relaxation;
 use crate::wire::SchemaId;
 
 pub use crate::names::ProposalId;
@@ -26,6 +27,8 @@ pub enum Document {
     Contract(Box<Contract>),
     /// A grant.
     Grant(Box<Grant>),
+    /// A relaxation of a rule.
+    Relaxation(Box<Relaxation>),
 }
 
 /// What a document is about, for finding it.
@@ -35,6 +38,8 @@ pub enum Subject {
     Contract(Dataset),
     /// A grant.
     Grant(GrantId),
+    /// A relaxation of a rule.
+    Relaxation(RelaxationId),
 }
 
 impl std::fmt::Display for Subject {
@@ -42,6 +47,7 @@ impl std::fmt::Display for Subject {
         match self {
             Self::Contract(dataset) => write!(f, "the contract of {dataset}"),
             Self::Grant(id) => write!(f, "grant {id}"),
+            Self::Relaxation(id) => write!(f, "relaxation {id}"),
         }
     }
 }
@@ -63,12 +69,19 @@ impl Document {
         Self::Grant(Box::new(grant.clone()))
     }
 
+    /// A relaxation as persons decide it: all of it, its end too.
+    #[must_use]
+    pub fn of_relaxation(relaxation: &Relaxation) -> Self {
+        Self::Relaxation(Box::new(relaxation.clone()))
+    }
+
     /// What it is about.
     #[must_use]
     pub fn subject(&self) -> Subject {
         match self {
             Self::Contract(contract) => Subject::Contract(contract.dataset.clone()),
             Self::Grant(grant) => Subject::Grant(grant.id.clone()),
+            Self::Relaxation(relaxation) => Subject::Relaxation(relaxation.id.clone()),
         }
     }
 
@@ -78,6 +91,7 @@ impl Document {
         match self {
             Self::Contract(contract) => &contract.dataset,
             Self::Grant(grant) => &grant.dataset,
+            Self::Relaxation(relaxation) => &relaxation.dataset,
         }
     }
 
@@ -85,7 +99,7 @@ impl Document {
     #[must_use]
     pub fn view(&self) -> Option<(&Agency, &Dataset, &View)> {
         match self {
-            Self::Contract(_) => None,
+            Self::Contract(_) | Self::Relaxation(_) => None,
             Self::Grant(grant) => Some((&grant.recipient, &grant.dataset, &grant.view)),
         }
     }

@@ -74,7 +74,9 @@ pub fn control(bytes: &[u8]) {
                 assert!(*set == moved, "a refused record changed something");
             }
         }
-        let _ = set.next_due(CLOCK_MS);
+        for dataset in set.contracts.keys() {
+            let (_, _) = (set.next_due(dataset, CLOCK_MS), set.relaxed(dataset, CLOCK_MS));
+        }
         let registry = Registry::new(set);
         let _ = registry.handle("GET", "/subjects", "deleted=true", b"");
         for contract in set.contracts.values().filter(|c| !ground().set.contracts.contains_key(&c.dataset)) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kenh_domain::admit::Rules;
 use kenh_domain::contract::{Contract, FieldRules, Pii, Terms};
 use kenh_domain::control::{ControlSet, ViewEntry};
+use kenh_domain::relaxation::Relaxed;
 use kenh_domain::rule::Lang;
 use kenh_domain::schema::{Schema, Spans};
 use kenh_domain::shape::Shape;
@@ -46,6 +47,7 @@ pub fn examine(set: &ControlSet, proposed: &Contract, examples: &[Example], now_
         changes: Vec::new(),
         findings: Vec::new(),
         hits: Vec::new(),
+        shares: true,
         newly: Vec::new(),
         samples: Vec::new(),
         union: super::grant::union(set, proposed, None, now_ms),
@@ -382,7 +384,7 @@ fn run_examples(rules: Option<&Rules>, versions: &[(SchemaId, Schema)], examples
     let mut spans = Spans::new();
     for example in examples {
         let found = match &example.body {
-            Ok(body) => rules.check_record(body, *newest, &mut spans),
+            Ok(body) => rules.check_record(body, *newest, Relaxed::NONE, &mut spans).rejections,
             Err(found) => found.clone(),
         };
         let name = &example.name;

@@ -41,6 +41,7 @@ pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i
         changes: Vec::new(),
         findings: Vec::new(),
         hits: Vec::new(),
+        shares: true,
         newly: Vec::new(),
         samples: Vec::new(),
         union: Vec::new(),

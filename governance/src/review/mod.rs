@@ -1,10 +1,10 @@
-//! Reviews: what a proposed contract or grant would do, before anybody decides on it.
+//! Reviews: what a proposed contract, grant or relaxation would do, before anybody decides on it.
 //!
-//! [`examine`] and [`examine_grant`] are pure: control set, proposal, examples, counts and time in, a [`Review`] out. The
-//! review says what changes, what the automatic checks found, who is hit and how, who newly sees what of about how many
-//! records under which article, what that is on a made-up record, and what each agency then holds of the dataset.
-//! [`pages`] writes it for people, in Vietnamese and English, as Markdown and HTML; what they sign is the digest of those
-//! pages ([`Pages::digest`]) and of the document.
+//! [`examine`], [`examine_grant`] and [`examine_relaxation`] are pure: control set, proposal, examples, counts and time in, a
+//! [`Review`] out. The review says what changes, what the automatic checks found, who is hit and how, who newly sees what of
+//! about how many records under which article, what that is on a made-up record, and what each agency then holds of the
+//! dataset. [`pages`] writes it for people, in Vietnamese and English, as Markdown and HTML; what they sign is the digest of
+//! those pages ([`Pages::digest`]) and of the document.
 //!
 //! A review decides nothing. A finding that [blocks](Severity::Blocks) means that the proposal could not come into force
 //! even if everybody approved it; there is no switch that passes over it. `docs/reviews.md` is the whole course of one.
@@ -15,6 +15,7 @@
 mod contract;
 mod grant;
 pub mod page;
+mod relaxation;
 pub mod sample;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use serde::Serialize;
 pub use contract::{examine, facts};
 pub use grant::examine_grant;
 pub use page::{Page, Pages, pages};
+pub use relaxation::examine_relaxation;
 
 use crate::declared::DeclaredContract;
 use crate::layout;
@@ -214,6 +216,8 @@ pub struct Review {
     pub findings: Vec<Finding>,
     /// Who is hit, and how.
     pub hits: Vec<Hit>,
+    /// Whether it decides who sees what; the three below are empty otherwise, and the page says nothing of them.
+    pub shares: bool,
     /// Who newly sees what.
     pub newly: Vec<NewlySeen>,
     /// Before and after on a made-up record.

@@ -181,6 +181,21 @@ fn blocks(review: &Review, lang: Lang) -> Vec<Block> {
         Block::Table(head(&[("who", "ai"), ("weight", "mức độ"), ("how", "ảnh hưởng")]), rows)
     });
 
+    if review.shares {
+        shared(review, lang, &mut out);
+    }
+
+    out.push(Block::Heading(say("What is signed", "Nội dung ký")));
+    out.push(Block::Text(say(
+        "Who approves or refuses signs the SHA-256 of the document and that of review.md, which is this page in both languages with the digests of its HTML forms. A page that was changed, even by a letter, has another digest.",
+        "Người phê duyệt hoặc từ chối ký trên mã băm SHA-256 của văn bản và của tệp review.md, gồm trang này ở cả hai ngôn ngữ cùng mã băm của bản HTML. Trang bị sửa, dù một chữ, sẽ có mã băm khác.",
+    )));
+    out
+}
+
+/// Who sees what: newly, on a made-up record, and all together.
+fn shared(review: &Review, lang: Lang, out: &mut Vec<Block>) {
+    let say = |en: &str, vi: &str| if lang == Lang::En { en.to_owned() } else { vi.to_owned() };
     out.push(Block::Heading(say("Who newly sees what", "Ai được thấy thêm những gì")));
     if review.newly.is_empty() {
         out.push(Block::Text(say(
@@ -225,13 +240,6 @@ fn blocks(review: &Review, lang: Lang) -> Vec<Block> {
             out.push(fields(&view.fields, lang));
         }
     }
-
-    out.push(Block::Heading(say("What is signed", "Nội dung ký")));
-    out.push(Block::Text(say(
-        "Who approves or refuses signs the SHA-256 of the document and that of review.md, which is this page in both languages with the digests of its HTML forms. A page that was changed, even by a letter, has another digest.",
-        "Người phê duyệt hoặc từ chối ký trên mã băm SHA-256 của văn bản và của tệp review.md, gồm trang này ở cả hai ngôn ngữ cùng mã băm của bản HTML. Trang bị sửa, dù một chữ, sẽ có mã băm khác.",
-    )));
-    out
 }
 
 fn fields(fields: &[SeenField], lang: Lang) -> Block {

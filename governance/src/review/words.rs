@@ -1,7 +1,9 @@
 //! The words of a review, in both languages: classes, masks, rows, rules.
 
 use kenh_domain::contract::{Contract, FieldRules, Onward, Period, PeriodUnit, Pii};
+use kenh_domain::date::{DAY_MS, VIET_NAM_MS};
 use kenh_domain::grant::Mask;
+use kenh_domain::law::Day;
 
 use super::Words;
 
@@ -44,6 +46,12 @@ pub fn bilingual(text: &str) -> Words {
         Some((vi, en)) => Words::new(en.trim(), vi.trim()),
         None => Words::same(text.trim()),
     }
+}
+
+/// A moment (milliseconds since 1970, UTC) by the clock of Việt Nam, to the minute: `2026-11-24 22:30`.
+pub fn moment(ms: i64) -> String {
+    let minutes = ms.saturating_add(VIET_NAM_MS).rem_euclid(DAY_MS) / 60_000;
+    format!("{} {:02}:{:02}", Day::of(ms), minutes / 60, minutes % 60)
 }
 
 /// A length of time.

@@ -37,6 +37,8 @@ impl Withheld {
             ControlEvent::Rotation { person, .. } => format!("the key of {person}"),
             ControlEvent::Proposal(proposal) => format!("proposal {}", proposal.id),
             ControlEvent::Vote(vote) => format!("the vote of {}", vote.person),
+            ControlEvent::Relaxation(relaxation) => format!("relaxation {}", relaxation.id),
+            ControlEvent::Restoration { relaxation, .. } => format!("end of relaxation {relaxation}"),
         }
     }
 
@@ -46,6 +48,7 @@ impl Withheld {
         match (&self.event, &self.why) {
             (ControlEvent::Contract(_), _) => "put it to the vote: kenh schema propose",
             (ControlEvent::Grant(_) | ControlEvent::Renewal { .. }, _) => "put it to the vote: kenh review grant",
+            (ControlEvent::Relaxation(_), _) => "put it to the vote: kenh rule relax",
             (_, TrustError::Unsigned { .. }) => "write it for those who sign it: kenh apply … --to-sign FOLDER",
             _ => "",
         }

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kenh_domain::admit::Rules;
+use kenh_domain::admit::{AsOf, Rules};
 use kenh_domain::envelope::{Event, SubmissionEnd};
 use kenh_domain::limits::{MAX_LISTED_REJECTIONS, RECEIPT_EVERY};
 use kenh_domain::log::{
     Access, Batch, Log, NewRecord, Operation, Position, ReadError, TopicPartition, WriteError, Writer,
 };
 use kenh_domain::names::{Group, Principal};
-use kenh_domain::receipt::{Counts, DeadLetter, FORMAT, Outcome as Fate, Receipt};
+use kenh_domain::receipt::{Counts, DeadLetter, FORMAT, Outcome as Fate, Receipt, Warnings};
 use kenh_domain::rule::{Lang, Rejection, Rule};
 use kenh_domain::schema::Spans;
 use kenh_domain::topic::{Partition, Topic};
@@ -106,6 +106,7 @@ fn route(log: &MemoryLog, state: &mut (Versions, Tallies), at: &mut [Position], 
             dataset: contract().dataset,
             partition,
             counts,
+            warnings: Warnings::default(),
             up_to,
             end,
         };
@@ -121,8 +122,9 @@ fn route(log: &MemoryLog, state: &mut (Versions, Tallies), at: &mut [Position], 
             continue;
         }
         let mut spans = Spans::new();
-        let candidate =
-            rules.read(&agency("G01"), partition, &record.key, &value, CLOCK, &mut spans).expect("it was checked");
+        let candidate = rules
+            .read(&agency("G01"), partition, &record.key, &value, AsOf::strict(CLOCK), &mut spans)
+            .expect("it was checked");
         let sent = candidate.submitted;
         let content = sent.record.map(<[u8]>::to_vec);
         let fate = match state.0.get(record.key.as_ref()) {

@@ -287,7 +287,12 @@ impl Bus {
     }
 
     pub fn control(&self, event: ControlEvent) {
-        let value = kenh_testkit::builders::control_record(0, event);
+        self.control_at(0, event);
+    }
+
+    /// A control event of that time.
+    pub fn control_at(&self, at_ms: i64, event: ControlEvent) {
+        let value = kenh_testkit::builders::control_record(at_ms, event);
         let to = TopicPartition::new(Topic::Control, 0);
         self.write(vec![NewRecord { to, timestamp_ms: 0, key: Bytes::new(), value: Some(value) }]);
     }
@@ -347,6 +352,10 @@ impl Bus {
         let end = SubmissionEnd { id: submission.into(), count };
         let all = (0..self.partitions).map(|p| self.input(provider, Partition(p), b"", end.encode()));
         self.write(all.collect());
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst)
     }
 
     pub fn tick(&self, ms: i64) {

@@ -13,6 +13,7 @@ mod control;
 mod cuts;
 mod faults;
 mod recovery;
+mod relaxed;
 mod signed;
 mod views;
 mod watched;

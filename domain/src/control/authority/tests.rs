@@ -18,6 +18,9 @@ use crate::grant::{GrantedField, KeyForm};
 use crate::topic::Edition;
 use crate::trust::signature::{SignatureBytes, signed_text};
 use crate::trust::{Member, PersonKey, Role, Tenure, Verdict};
+use relaxations::{relax, relaxation};
+
+mod relaxations;
 
 const DAY: i64 = 86_400_000;
 
@@ -497,7 +500,7 @@ fn a_contract_rests_on_the_schema_texts_that_were_approved() {
     bus.append(&ControlEvent::Contract(Box::new(contract())), &[]).unwrap();
 }
 
-/// A log as format 1 has it, from genesis to a grant and a rotation, byte for byte: it is read for ever, and its
+/// A log as format 1 has it, from genesis to a grant and a relaxation, byte for byte: it is read for ever, and its
 /// signatures hold for ever.
 #[test]
 fn the_signed_log_of_format_1_stays() {
@@ -507,6 +510,13 @@ fn the_signed_log_of_format_1_stays() {
     bus.append(&event, &[]).unwrap();
     let end = ControlEvent::End { view_no: ViewNo(1), reason: EndReason::Revoked, because: "thử".into() };
     bus.append(&end, &["bao"]).unwrap();
+    let wanted = relaxation(&bus, "r", 24);
+    bus.propose("r", Document::of_relaxation(&wanted), "soan");
+    bus.vote("r", "chu", Verdict::Approve).unwrap();
+    bus.vote("r", "bao", Verdict::Approve).unwrap();
+    bus.append(&relax(&wanted), &[]).unwrap();
+    let restored = ControlEvent::Restoration { relaxation: wanted.id, because: "xong".into() };
+    bus.append(&restored, &["chu"]).unwrap();
     let kept = include_str!("../../../fixtures/control-signed-1.jsonl");
     let mut set = ControlSet::default();
     for (n, line) in kept.lines().enumerate() {
