@@ -85,9 +85,19 @@ fn open(dir: &Path) -> Result<sled::Db, StoreError> {
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
+            Err(sled::Error::Corruption { .. }) if removed_half_snapshots(dir) => {}
             Err(error) => return Err(StoreError::Storage { doing: "be opened", source: error.into() }),
         }
     }
+}
+
+/// Whether there was half a snapshot, which is removed. sled 0.34 writes one while it opens a directory, and leaves it
+/// under this name when the disk is full or the process is killed; from then on it takes it for a whole one, and calls the
+/// directory corrupt. What is whole has another name.
+fn removed_half_snapshots(dir: &Path) -> bool {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|file| file.path());
+    let half = files.filter(|file| file.extension().is_some_and(|end| end == "generating"));
+    half.filter(|file| std::fs::remove_file(file).is_ok()).count() > 0
 }
 
 /// Writes a batch and waits until it is durable.
