@@ -3,7 +3,8 @@
 //! One bus on a real Kafka serves most of them ([`bus`]): reform day with few citizens, kept up. Python, Node and Go read
 //! H29's views through our registry ([`readers`]), so do Kafka's console tools, and a writer with librdkafka's default
 //! partitioner submits to it ([`partitioner`]); what it submits concerns no view of H29. The other way round, Kênh is the
-//! client of somebody else's registry ([`registry`]).
+//! client of somebody else's registry ([`registry`]). On a Kafka that asks for certificates, agencies run our binary and
+//! Python under their own ([`boundary`]).
 //!
 //! `setup` installs what the clients need, once; docs/clients.md is written from what passes here.
 
@@ -15,6 +16,7 @@
     reason = "helpers of tests say what they expect as the tests themselves do"
 )]
 
+mod boundary;
 mod bus;
 mod partitioner;
 mod readers;
