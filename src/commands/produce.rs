@@ -13,7 +13,6 @@ use kenh_domain::admit::Rules;
 use kenh_domain::contract::Contract;
 use kenh_domain::control::ControlSet;
 use kenh_domain::envelope::Event;
-use kenh_domain::log::Log;
 use kenh_domain::names::{Agency, Dataset};
 use kenh_producers::{Checker, Defaults, Items, Listed, Mapping, Options, Patience, Report, SourceError};
 use serde_json::json;

@@ -183,19 +183,18 @@ fn an_agency_runs_kenh_and_python_under_its_own_certificate_and_nobody_elses() {
 
     // Whoever is somebody else is told so, and gets nothing.
     let file = provider.node.data.join("people.jsonl");
-    let from = ["--from", file.to_str().unwrap()];
-    let produce = |more: &[&'static str]| [&["produce", "dan-cu"], &from[..], more].concat();
+    let produce = ["produce", "dan-cu", "--from", file.to_str().unwrap()];
     let said_twice = ["CN=h29-portal,OU=1 acts for H29", "chứng thư CN=h29-portal,OU=1 dùng cho H29"];
     city.is_refused(&["subscribe", "G01", "--once"], 3, &said_twice);
     city.is_refused(&["subscribe", "H29", "--once", "--as", "h29-lgsp"], 3, &said_twice);
-    city.is_refused(&produce(&["--as", "G01"]), 3, &said_twice);
-    city.is_refused(&produce(&[]), 2, &["H29 does not provide a dataset dan-cu"]);
+    city.is_refused(&[&produce[..], &["--as", "G01"]].concat(), 3, &said_twice);
+    city.is_refused(&produce, 2, &["H29 does not provide a dataset dan-cu"]);
     finance.is_refused(&["subscribe", "H29", "--once"], 3, &["CN=g12-portal,OU=1 acts for G12"]);
     assert!(!finance.node.data.join("copies").exists(), "a store was made for somebody else's copies");
     let replaced = Party::new(&cluster, "h29-portal", 2);
     let not_in_force = ["CN=h29-portal,OU=2 is not in force", "kenh enroll admit h29-portal 2"];
     replaced.is_refused(&["subscribe", "H29", "--once"], 1, &not_in_force);
-    replaced.is_refused(&produce(&[]), 1, &not_in_force);
+    replaced.is_refused(&produce, 1, &not_in_force);
 
     // When the grant ends, the copy goes, and that is confirmed.
     control.does(&["grant", "revoke", "h29-dan-cu"]);
