@@ -292,7 +292,7 @@ pub struct Source {
     /// Mapping of CSV columns to fields [default: mapping.yaml beside the contract in schemas/, where it exists]
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
-    /// The providing agency [default: the contract's only one]
+    /// The providing agency [default: the one whose certificate is shown, else the contract's only one]
     #[arg(long = "as", value_name = "AGENCY")]
     pub provider: Option<Agency>,
     /// Write what was rejected to this file (.jsonl or .csv)
@@ -346,7 +346,7 @@ pub struct Subscribe {
     /// What they are kept in
     #[arg(long, value_enum, default_value_t)]
     pub store: StoreKind,
-    /// As which of its systems [default: the first]
+    /// As which of its systems [default: the one whose certificate is shown, else the first]
     #[arg(long = "as", value_name = "SYSTEM")]
     pub system: Option<Principal>,
     /// Stop when the copies hold everything that is available now

@@ -55,7 +55,7 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
         "kafka.settings",
         "",
         "{}",
-        "Further settings of librdkafka, such as `security.protocol`. Secrets only as `file:PATH` or `env:NAME`.",
+        "Further settings of librdkafka, such as `security.protocol`. Secrets only as `file:PATH` or `env:NAME`. The certificate in `ssl.certificate.location` says who this process is: a role, or a system of an agency.",
     ),
     (
         "http.agencies",

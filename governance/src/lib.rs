@@ -1,7 +1,7 @@
 //! Declared state, the control log, and the registry.
 //!
 //! People write agencies, contracts and grants as files. [`declared::read`] reads them, [`plan::plan`] says what they
-//! change, [`apply`](apply::apply) makes it so as control events, and [`Control`] keeps topics, access lists and view
+//! change, [`apply`](apply::apply) makes it so as control events, and [`Control`] keeps topics, access lists and
 //! cards as the control log has it. Nothing else writes `kenh.control`. [`registry`] answers what schemas there are;
 //! [`new_dataset`] writes a first declaration from somebody's own table; [`enroll`] makes certificates for systems.
 

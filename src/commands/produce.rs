@@ -13,8 +13,7 @@ use kenh_domain::admit::Rules;
 use kenh_domain::contract::Contract;
 use kenh_domain::control::ControlSet;
 use kenh_domain::envelope::Event;
-use kenh_domain::log::Log;
-use kenh_domain::names::Agency;
+use kenh_domain::names::{Agency, Dataset};
 use kenh_domain::receipt::Warnings;
 use kenh_domain::relaxation::Relaxed;
 use kenh_domain::rule::{Lang, Rule};
@@ -24,7 +23,8 @@ use serde_json::json;
 use super::Failure;
 use crate::cli::{Check, Format, Output, Produce, Source};
 use crate::config::Config;
-use crate::node::run::{RoleSet, Roles, system_of};
+use crate::node::known::Known;
+use crate::node::run::{RoleSet, Roles};
 use crate::node::{Node, Reach};
 use crate::output;
 use crate::output::thousands;
@@ -38,18 +38,22 @@ struct Against {
     relaxed: Relaxed,
 }
 
-/// The contract in force, or, before anything was applied, the one declared in `schemas/<dataset>`.
-fn against(source: &Source, set: &ControlSet) -> Result<Against, Failure> {
+/// The contract in force, or else the one that `otherwise` finds, and which of its providers we are.
+fn against(
+    source: &Source,
+    known: &Known,
+    otherwise: impl FnOnce(&ControlSet) -> Result<Option<Arc<Contract>>, Failure>,
+) -> Result<Against, Failure> {
     let dataset = &source.dataset;
-    let contract = match set.contracts.get(dataset) {
+    if let (Some(_), Some(agency)) = (&known.guest, &source.provider) {
+        known.system(agency, None)?;
+    }
+    let contract = match known.set.contracts.get(dataset) {
         Some(contract) => contract.clone(),
-        None => declared(source, set)?.ok_or_else(|| {
-            let known: Vec<_> = set.contracts.keys().map(ToString::to_string).collect();
-            let there = if known.is_empty() { "none is applied yet".into() } else { known.join(", ") };
-            Failure::Usage(format!("there is no dataset {dataset} (there are: {there}); kenh apply makes them known"))
-        })?,
+        None => otherwise(&known.set)?.ok_or_else(|| unknown(dataset, known))?,
     };
-    let provider = match (&source.provider, contract.providers.as_slice()) {
+    let wanted = source.provider.as_ref().or(known.guest.as_ref().map(|guest| &guest.agency));
+    let provider = match (wanted, contract.providers.as_slice()) {
         (Some(agency), providers) if providers.iter().any(|p| &p.agency == agency) => agency.clone(),
         (Some(agency), providers) => {
             let names: Vec<_> = providers.iter().map(|p| p.agency.to_string()).collect();
@@ -65,7 +69,20 @@ fn against(source: &Source, set: &ControlSet) -> Result<Against, Failure> {
             )));
         }
     };
-    Ok(Against { contract, provider, relaxed: set.relaxed(dataset, now_ms()) })
+    Ok(Against { contract, provider, relaxed: known.set.relaxed(dataset, now_ms()) })
+}
+
+/// There is no such dataset, as far as we know.
+fn unknown(dataset: &Dataset, known: &Known) -> Failure {
+    let names: Vec<_> = known.set.contracts.keys().map(ToString::to_string).collect();
+    let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Failure::Usage(match &known.guest {
+        Some(guest) => {
+            let agency = &guest.agency;
+            format!("{agency} does not provide a dataset {dataset}: notice.{agency} has contract cards of: {there}")
+        }
+        None => format!("there is no dataset {dataset} (there are: {there}); kenh apply makes them known"),
+    })
 }
 
 /// The contract as `schemas/<dataset>` declares it: `check` needs no node.
@@ -181,11 +198,11 @@ fn warned(warnings: &Warnings) {
 /// `kenh check`
 pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failure> {
     let source = &check.source;
-    let set = match Node::existing(config)? {
-        Some(reach) => kenh_governance::load(&*reach.log())?,
-        None => ControlSet::default(),
+    let known = match Node::existing(config)? {
+        Some(reach) => Known::of(&reach)?.with_contracts(&*reach.log())?,
+        None => Known::default(),
     };
-    let Against { contract, provider, relaxed } = against(source, &set)?;
+    let Against { contract, provider, relaxed } = against(source, &known, |set| declared(source, set))?;
     let rules = Rules::compile(&contract)?;
     let mut items = open(source, &rules)?;
     let defaults = Defaults { event: Event::New, version: 1, updated_ms: now_ms() };
@@ -226,7 +243,7 @@ pub fn run(produce: &Produce, config: &Config, output: Output) -> Result<(), Fai
         Reach::Local(node) => Some(Roles::start(node, RoleSet::BUS, &[])?),
         Reach::Remote(..) | Reach::Cluster(_) => None,
     };
-    let done = submit(produce, &*reach.log(), output);
+    let done = submit(produce, &reach, output);
     let stopped = roles.map_or(Ok(()), Roles::stop);
     if let Some(telemetry) = telemetry {
         telemetry.stop();
@@ -234,24 +251,18 @@ pub fn run(produce: &Produce, config: &Config, output: Output) -> Result<(), Fai
     done.and(stopped)
 }
 
-fn submit(produce: &Produce, log: &dyn Log, output: Output) -> Result<(), Failure> {
+fn submit(produce: &Produce, reach: &Reach, output: Output) -> Result<(), Failure> {
     let source = &produce.source;
-    let set = kenh_governance::load(log)?;
-    if !set.contracts.contains_key(&source.dataset) {
-        let known: Vec<_> = set.contracts.keys().map(ToString::to_string).collect();
-        return Err(Failure::Usage(format!(
-            "there is no dataset {} on this bus (there are: {}); kenh apply makes one",
-            source.dataset,
-            if known.is_empty() { "none".into() } else { known.join(", ") }
-        )));
-    }
-    let Against { contract, provider, relaxed } = against(source, &set)?;
+    let log = &*reach.log();
+    let known = Known::of(reach)?.with_contracts(log)?;
+    // Only what is in force is submitted, whatever lies in `schemas/`.
+    let Against { contract, provider, relaxed } = against(source, &known, |_| Ok(None))?;
     let rules = Rules::compile(&contract)?;
     let mut items = open(source, &rules)?;
     let version = i64::try_from(produce.record_version)
         .map_err(|_| Failure::Usage("--record-version is beyond what a version can be".into()))?;
     let defaults = Defaults { event: Event::New, version, updated_ms: now_ms() };
-    let principal = system_of(&set, &provider, None)?;
+    let principal = known.system(&provider, None)?;
     let submission = match &produce.submission {
         Some(name) => name.clone(),
         None => uuid::Uuid::new_v4().to_string(),

@@ -1,5 +1,5 @@
-//! `kenh subscribe AGENCY`: keep the agency's copies, wherever the log is: in this directory, or at the node that runs on
-//! it. `--once` stops when the copies hold everything that is available now.
+//! `kenh subscribe AGENCY`: keep the agency's copies, wherever the log is: in this directory, at the node that runs on it, or
+//! on a cluster, under the agency's own certificate. `--once` stops when the copies hold everything that is available now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use kenh_consumers::subscriber::{self, CopyState, Subscriber};
 use super::Failure;
 use crate::cli::{Output, Subscribe};
 use crate::config::{Config, Store};
-use crate::node::run::{RoleSet, Roles, open_store, system_of};
+use crate::node::known::Known;
+use crate::node::run::{RoleSet, Roles, open_store};
 use crate::node::{Node, Reach, signal};
 use crate::output;
 use crate::output::thousands;
@@ -43,21 +44,24 @@ pub fn run(subscribe: &Subscribe, config: &Config, output: Output) -> Result<(),
 fn keep(subscribe: &Subscribe, config: &Config, reach: &Reach, store: &Store, output: Output) -> Result<(), Failure> {
     let log = reach.log();
     let agency = &subscribe.agency;
-    let set = kenh_governance::load(&*log)?;
-    let system = system_of(&set, agency, subscribe.system.as_ref())?;
+    let known = Known::of(reach)?;
+    let system = known.system(agency, subscribe.system.as_ref())?;
+    let Known { set, guest } = &known;
+    // An agency is told of its views by cards alone.
     let granted = set.views.values().any(|v| &v.activation.grant.recipient == agency && v.in_force(now_ms()));
-    if !granted {
+    if !granted && guest.is_none() {
         output::note(format_args!("no grant in force names {agency} as recipient; nothing will come until one does"));
     }
     let store = open_store(&crate::node::copies_dir(&config.data, agency), agency, store)?;
     let config = subscriber::Config::new(log, agency.clone(), system, store, Arc::new(now_ms));
     let mut subscriber = Subscriber::open(config)?;
+    let stats = subscriber.stats();
     if subscribe.once {
         until_complete(&mut subscriber, granted)?;
     } else {
         output::note(format_args!("keeping the copies of {agency}; Ctrl-C ends it"));
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (stats, stopping) = (subscriber.stats(), stop.clone());
+        let stopping = stop.clone();
         let thread = std::thread::Builder::new().name("subscriber".into()).spawn(move || {
             subscriber.run(&stopping);
         })?;
@@ -67,12 +71,11 @@ fn keep(subscribe: &Subscribe, config: &Config, reach: &Reach, store: &Store, ou
             return Err(Failure::because("the subscriber panicked"));
         }
         waited?;
-        let last = stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        report(agency, &last, output);
-        return Ok(());
     }
-    let last = subscriber.stats();
-    let last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let last = stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    if guest.is_some() && last.copies.is_empty() {
+        output::note(format_args!("no view card has come for {agency}; none will until a grant names it"));
+    }
     report(agency, &last, output);
     Ok(())
 }
@@ -89,7 +92,7 @@ fn until_complete(subscriber: &mut Subscriber, granted: bool) -> Result<(), Fail
             CopyState::Filling => false,
             CopyState::Ended | CopyState::Refused(_) => true,
         });
-        let begun = !granted || !now.copies.is_empty();
+        let begun = now.told && (!granted || !now.copies.is_empty());
         settled = if turn.is_idle() && complete && begun { settled + 1 } else { 0 };
         if settled == SETTLED {
             return Ok(());

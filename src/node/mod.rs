@@ -9,6 +9,7 @@
 //! ```
 
 pub mod client;
+pub mod known;
 pub mod read;
 pub mod remote;
 pub mod run;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kenh_broker::embedded::{EmbeddedLog, OpenError};
-use kenh_broker::kafka::{ConnectError, KafkaLog};
+use kenh_broker::kafka::{ConnectError, Guest, GuestError, KafkaLog};
 use kenh_domain::log::Log;
 use kenh_domain::names::Agency;
 use kenh_domain::secret::Secret;
@@ -64,6 +65,8 @@ pub struct Node {
     pub dir: PathBuf,
     /// Its log.
     pub log: Arc<dyn Log>,
+    /// The same, where it is a cluster.
+    kafka: Option<Arc<KafkaLog>>,
     /// Its master secret.
     pub master: Secret,
 }
@@ -87,6 +90,17 @@ impl Reach {
             Self::Remote(_, log) => log.clone(),
         }
     }
+
+    /// The system of an agency that this process is, by its certificate; none where it may act as any.
+    ///
+    /// # Errors
+    /// [`GuestError`].
+    pub fn guest(&self) -> Result<Option<Guest>, GuestError> {
+        match self {
+            Self::Cluster(Node { kafka: Some(kafka), .. }) => kafka.guest(),
+            _ => Ok(None),
+        }
+    }
 }
 
 impl Node {
@@ -97,9 +111,13 @@ impl Node {
     pub fn open(config: &Config) -> Result<Self, NodeError> {
         let dir = config.data.clone();
         make_private_dir(&dir)?;
-        let log = open_log(config)?;
+        let kafka = connect(config)?.map(Arc::new);
+        let log: Arc<dyn Log> = match &kafka {
+            Some(kafka) => kafka.clone(),
+            None => Arc::new(open_log(config)?),
+        };
         let master = read_or_make_secret(&dir.join("secret"))?;
-        Ok(Self { dir, log, master })
+        Ok(Self { dir, log, kafka, master })
     }
 
     /// Opens the directory, or reaches the process that holds it.
@@ -108,7 +126,7 @@ impl Node {
     /// [`NodeError`].
     pub fn reach(config: &Config) -> Result<Reach, NodeError> {
         match Self::open(config) {
-            Ok(node) if config.kafka.is_some() => Ok(Reach::Cluster(node)),
+            Ok(node) if node.kafka.is_some() => Ok(Reach::Cluster(node)),
             Ok(node) => Ok(Reach::Local(node)),
             Err(NodeError::Log(OpenError::InUse { .. })) if running_file(&config.data).exists() => {
                 let client = Arc::new(Client::new(read_running(&config.data)?));
@@ -158,16 +176,19 @@ pub fn copies_dir(dir: &Path, agency: &Agency) -> PathBuf {
     dir.join("copies").join(agency.as_str())
 }
 
-/// The log that the configuration names.
-fn open_log(config: &Config) -> Result<Arc<dyn Log>, NodeError> {
-    if let Some(kafka) = &config.kafka {
-        let options = kenh_broker::kafka::Options {
-            bootstrap: kafka.bootstrap.clone(),
-            settings: kafka.settings.clone(),
-            replication: kafka.replication,
-        };
-        return Ok(Arc::new(KafkaLog::connect(options)?));
-    }
+/// The cluster, where the configuration names one.
+fn connect(config: &Config) -> Result<Option<KafkaLog>, ConnectError> {
+    let Some(kafka) = &config.kafka else { return Ok(None) };
+    let options = kenh_broker::kafka::Options {
+        bootstrap: kafka.bootstrap.clone(),
+        settings: kafka.settings.clone(),
+        replication: kafka.replication,
+    };
+    KafkaLog::connect(options).map(Some)
+}
+
+/// The log that lies in the directory.
+fn open_log(config: &Config) -> Result<EmbeddedLog, OpenError> {
     let options = kenh_broker::embedded::Options {
         fsync: match config.fsync {
             Fsync::EachCommit => kenh_broker::embedded::Fsync::EachCommit,
@@ -175,7 +196,7 @@ fn open_log(config: &Config) -> Result<Arc<dyn Log>, NodeError> {
         },
         ..Default::default()
     };
-    Ok(Arc::new(EmbeddedLog::open(&config.data.join("log"), options)?))
+    EmbeddedLog::open(&config.data.join("log"), options)
 }
 
 fn running_file(dir: &Path) -> PathBuf {

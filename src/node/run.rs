@@ -110,7 +110,7 @@ type Thread = (&'static str, JoinHandle<Result<(), Failure>>);
 pub struct RoleSet {
     /// Admit and route.
     pub router: bool,
-    /// Keep topics, access lists and view cards as decided.
+    /// Keep topics, access lists and cards as decided.
     pub control: bool,
     /// Keep the copies that the configuration names.
     pub copies: bool,

@@ -45,7 +45,7 @@ pub fn said(what: &str, output: Output) -> String {
 }
 
 /// A `kenh` that is not started yet, with no environment of ours but this.
-fn command(data: &Path, kafka: Option<&str>) -> Command {
+pub fn command(data: &Path, kafka: Option<&str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kenh"));
     settle(&mut command, data, kafka);
     command
@@ -62,7 +62,7 @@ fn settle(command: &mut Command, data: &Path, kafka: Option<&str>) {
 
 /// A node with a directory of its own.
 pub struct Node {
-    data: PathBuf,
+    pub data: PathBuf,
     kafka: Option<String>,
     shell: Option<Child>,
     /// What it said until it served.
@@ -197,17 +197,21 @@ pub struct Bus {
     bootstrap: &'static str,
 }
 
-/// Installs what the clients need; at once where it is there.
-pub fn setup() {
-    let mut setup = Command::new(repository().join("tests/foreign/setup"));
-    said("tests/foreign/setup", setup.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap());
+/// Installs what the foreign clients need.
+pub fn set_up() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let setup = repository().join("tests/foreign/setup");
+        let done = Command::new(setup).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
+        said("tests/foreign/setup", done);
+    });
 }
 
 /// The one bus of this test process, and everything that its clients need.
 pub fn shared() -> &'static Bus {
     static SHARED: OnceLock<Bus> = OnceLock::new();
     SHARED.get_or_init(|| {
-        setup();
+        set_up();
         let bootstrap = Cluster::shared().bootstrap();
         let mut node = Node::new("bus", Some(bootstrap));
         node.start(&["demo", "--log", "kafka", "--citizens", CITIZENS]);
@@ -244,17 +248,22 @@ pub fn in_ha_noi(mut person: Value) -> Value {
     person
 }
 
+/// A foreign client of the brokers, and of the registry at a node; that one's token is in its environment.
+pub fn client(program: &str, script: Option<&str>, bootstrap: &str, node: &Node) -> Command {
+    let installed = repository().join("target/foreign");
+    // An absolute program stays as it is; `node` is on the path.
+    let mut command = Command::new(if program == "node" { program.into() } else { installed.join(program) });
+    command.args(script.map(|s| repository().join("tests/foreign").join(s)));
+    command.args([bootstrap, &node.url()]);
+    command.env("KENH_TOKEN", node.token()).env("NODE_PATH", installed.join("node/node_modules"));
+    command.stdin(Stdio::null());
+    command
+}
+
 impl Bus {
-    /// A foreign client, told where the brokers and the registry are; the token is in its environment.
+    /// A foreign client of this bus.
     pub fn client(&self, program: &str, script: Option<&str>) -> Command {
-        let installed = repository().join("target/foreign");
-        // An absolute program stays as it is; `node` is on the path.
-        let mut command = Command::new(if program == "node" { program.into() } else { installed.join(program) });
-        command.args(script.map(|s| repository().join("tests/foreign").join(s)));
-        command.args([self.bootstrap, &self.node.url()]);
-        command.env("KENH_TOKEN", self.node.token()).env("NODE_PATH", installed.join("node/node_modules"));
-        command.stdin(Stdio::null());
-        command
+        client(program, script, self.bootstrap, &self.node)
     }
 
     /// One of Kafka's own tools, by its class.

@@ -47,7 +47,7 @@ struct Asked {
 fn asked() -> &'static Asked {
     static ASKED: OnceLock<Asked> = OnceLock::new();
     ASKED.get_or_init(|| {
-        bus::setup();
+        bus::set_up();
         let mut node = Node::new("clients", None);
         said("kenh apply", node.kenh(&["apply", "schemas", "broker-config"]));
         let folder = node.beside("certificates");

@@ -4,7 +4,8 @@
 //! H29's views through our registry ([`readers`]), so do Kafka's console tools, and a writer with librdkafka's default
 //! partitioner submits to it ([`partitioner`]); what it submits concerns no view of H29. Registry clients and serdes in four
 //! languages work with our registry ([`clients`]). The other way round, Kênh is the client of somebody else's registry
-//! ([`registry`]).
+//! languages work with our registry ([`clients`]). The other way round, Kênh is the client of somebody else's registry
+//! ([`registry`]). On a Kafka that asks for certificates, agencies run our binary and Python under their own ([`boundary`]).
 //!
 //! `setup` installs what the clients need, once; docs/clients.md is written from what passes here.
 
@@ -16,6 +17,7 @@
     reason = "helpers of tests say what they expect as the tests themselves do"
 )]
 
+mod boundary;
 mod bus;
 mod clients;
 mod partitioner;

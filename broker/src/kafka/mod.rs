@@ -8,6 +8,7 @@
 //! | [`boundary`] | the lines that the cluster's own access lists are to have |
 //! | [`acl`] | the cluster's own access lists |
 //! | `enforce` | keeping the second as the first says |
+//! | `guest` | a process with the certificate of an agency's system |
 //! | `fetch` | reading; with `acl` the place that calls librdkafka directly |
 //! | `claim` | a group as a transactional producer |
 //! | `writer` | writing outside transactions |
@@ -40,6 +41,7 @@ mod claim;
 pub mod cluster;
 mod enforce;
 mod fetch;
+mod guest;
 mod pool;
 mod reader;
 pub mod settings;
@@ -69,6 +71,8 @@ use pool::Pool;
 use reader::KafkaReader;
 use topics::{NoRight, NotTaken, OLDEST, Topics};
 use writer::{KafkaWriter, Shared};
+
+pub use guest::{Guest, GuestError};
 
 /// How long an administrative request may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -234,6 +234,7 @@ impl Subscriber {
         let copies = self.copy_stats();
         let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         stats.copies = copies;
+        stats.told = self.told;
         stats.failures += u64::from(error.is_some());
         stats.waiting = match error {
             Some(error) => Some(chain(error)),

@@ -11,6 +11,9 @@ use serde::Serialize;
 pub struct Stats {
     /// What it waits for, when it cannot go on: a sentence for people.
     pub waiting: Option<String>,
+    /// Whether all notices that were there at the start have been read: before that, it is not known which copies there
+    /// are to be.
+    pub told: bool,
     /// Turns that failed since it was opened.
     pub failures: u64,
     /// Its copies, by dataset and view.

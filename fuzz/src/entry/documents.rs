@@ -10,7 +10,7 @@ use kenh_domain::date;
 use kenh_domain::element::{Element, personal_id_states};
 use kenh_domain::frame::Head;
 use kenh_domain::log::Position;
-use kenh_domain::notice::{Positions, ViewCard};
+use kenh_domain::notice::{ContractCard, Positions, ViewCard};
 use kenh_domain::receipt::{DeadLetter, Receipt};
 use kenh_domain::schema::Schema;
 use kenh_domain::topic::Topic;
@@ -98,7 +98,7 @@ fn same<T: DeserializeOwned + Serialize + PartialEq>(json: &[u8]) -> Option<T> {
 
 pub fn told(bytes: &[u8]) {
     let Some((&which, json)) = bytes.split_first() else { return };
-    match which % 6 {
+    match which % 7 {
         0 => {
             let Some(card) = same::<ViewCard>(json) else { return };
             assert_eq!(Topic::from_str(&card.topic().to_string()), Ok(card.topic()));
@@ -113,7 +113,12 @@ pub fn told(bytes: &[u8]) {
         2 => drop(same::<Confirmation>(json).map(|c| c.key())),
         3 => drop(same::<Receipt>(json)),
         4 => drop(same::<DeadLetter>(json)),
-        _ => drop(same::<Head>(json)),
+        5 => drop(same::<Head>(json)),
+        _ => {
+            let card = same::<ContractCard>(json);
+            assert!(ContractCard::read(json).ok().is_none_or(|read| Some(&read) == card.as_ref()));
+            drop(card.map(|card| Rules::compile(&card.contract)));
+        }
     }
 }
 
@@ -204,7 +209,9 @@ pub mod seeds {
         let receipt = r#"{"format":1,"submission":"s","dataset":"dan-cu","partition":0,"counts":{"admitted":1,"repeated":0,"stale":0,"rejected":2},"up_to":4,"end":true}"#;
         let letter = r#"{"format":1,"submission":"s","number":1,"partition":0,"position":3,"rule":"values","field":"NhomMau","message":"m","message_vi":"v"}"#;
         let head = r#"{"format":1,"dataset":"dan-cu","partition":0,"sequence":3,"control":4,"clock_ms":5}"#;
-        let all = [(0, card), (1, positions), (2, holds), (2, purged), (3, receipt), (4, letter), (5, head)];
+        let contract = include_str!("../../../domain/fixtures/contract-card-1.json");
+        let all =
+            [(0, card), (1, positions), (2, holds), (2, purged), (3, receipt), (4, letter), (5, head), (6, contract)];
         // A seed that is refused would lead nowhere.
         let read = all.map(|(which, json)| [&[which], json.as_bytes()].concat());
         assert!(serde_json::from_str::<ViewCard>(card).is_ok() && serde_json::from_str::<Receipt>(receipt).is_ok());
@@ -212,7 +219,7 @@ pub mod seeds {
         assert!(
             serde_json::from_str::<Confirmation>(holds).is_ok() && serde_json::from_str::<Confirmation>(purged).is_ok()
         );
-        assert!(serde_json::from_str::<DeadLetter>(letter).is_ok());
+        assert!(serde_json::from_str::<DeadLetter>(letter).is_ok() && ContractCard::read(contract.as_bytes()).is_ok());
         read.to_vec()
     }
 

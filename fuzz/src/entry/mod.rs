@@ -45,7 +45,7 @@ entries! {
     declared from documents: "A declared document: contract, agency or grant.",
     control from documents: "Records of the control log, a line each.",
     told from documents: "What roles tell each other as JSON (the first byte says what): view cards, positions, confirmations, \
-                          receipts, dead letters, heads.",
+                          receipts, dead letters, heads, contract cards.",
     registry from documents: "A request to the registry: method, path and query in the first line, then the body.",
     texts from documents: "Short texts (the first byte says what): topics, dates, durations, elements of data.",
     metadata from kept: "The running values beside the router's positions.",

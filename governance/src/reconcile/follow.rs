@@ -65,6 +65,8 @@ pub struct Notices {
     from: Follower,
     /// The latest card of each edition, by its key.
     pub cards: BTreeMap<String, ViewCard>,
+    /// The latest contract card of each dataset, as written, by its key.
+    pub contracts: BTreeMap<String, Bytes>,
     /// Keys of positions that say `filled`.
     filled: BTreeSet<String>,
 }
@@ -73,13 +75,22 @@ impl Notices {
     /// Of an agency.
     pub fn of(agency: &Agency) -> Self {
         let of = TopicPartition::new(Topic::Notice(agency.clone()), 0);
-        Self { from: Follower::new(of), cards: BTreeMap::new(), filled: BTreeSet::new() }
+        Self { from: Follower::new(of), cards: BTreeMap::new(), contracts: BTreeMap::new(), filled: BTreeSet::new() }
     }
 
-    /// Takes in what is new.
-    pub fn read(&mut self, log: &dyn Log) -> Result<(), ReadError> {
+    /// Takes in what is new. Whether there was a contract card among it.
+    pub fn read(&mut self, log: &dyn Log) -> Result<bool, ReadError> {
+        let mut contracts = false;
         for (key, value) in self.from.new_records(log)? {
             let key = String::from_utf8_lossy(&key).into_owned();
+            if key.starts_with("contract/") {
+                contracts = true;
+                match value {
+                    Some(value) => self.contracts.insert(key, value),
+                    None => self.contracts.remove(&key),
+                };
+                continue;
+            }
             let value = value.as_deref().unwrap_or_default();
             if key.starts_with("card/") {
                 match serde_json::from_slice(value) {
@@ -91,7 +102,7 @@ impl Notices {
                 self.filled.insert(key);
             }
         }
-        Ok(())
+        Ok(contracts)
     }
 
     /// Whether a partition of a view was said to be filled; that does not become untrue.

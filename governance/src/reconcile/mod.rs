@@ -1,5 +1,5 @@
-//! The control role: keeps topics, access lists and view cards as the control log has it, and finishes what a decision
-//! began once the router has acted on it.
+//! The control role: keeps topics, access lists, view cards and contract cards as the control log has it, and finishes what
+//! a decision began once the router has acted on it.
 //!
 //! It decides nothing about anyone's rights. Each turn reads what is new and does what is not done yet; it may be stopped
 //! between any two steps and started again.
@@ -31,7 +31,7 @@ use kenh_domain::frame::Head;
 use kenh_domain::grant::EndReason;
 use kenh_domain::log::{AdminError, Log, NewRecord, Position, ReadError, Reader, TopicPartition, WriteError};
 use kenh_domain::names::{Agency, Dataset, Principal};
-use kenh_domain::notice::{CardState, card_key};
+use kenh_domain::notice::{CardState, ContractCard, card_key, contract_key};
 use kenh_domain::secret::Secret;
 use kenh_domain::topic::{Partition, Topic};
 
@@ -58,8 +58,8 @@ pub enum TurnError {
     /// A topic could not be made, changed or deleted.
     #[error("a topic cannot be made, changed or deleted")]
     Admin(#[from] AdminError),
-    /// A view card could not be written.
-    #[error("a view card cannot be written")]
+    /// A card could not be written.
+    #[error("a view card or contract card cannot be written")]
     Write(#[from] WriteError),
 }
 
@@ -70,7 +70,7 @@ pub struct Turn {
     pub events: usize,
     /// Topics and access lists made or changed.
     pub topics: usize,
-    /// View cards written.
+    /// View cards and contract cards written or taken away.
     pub cards: usize,
     /// Editions that got their end because a newer one is filled.
     pub superseded: Vec<ViewNo>,
@@ -97,6 +97,8 @@ pub struct Control {
     notices: BTreeMap<Agency, Notices>,
     /// Whether topics and access lists are as `set` has it.
     settled: bool,
+    /// Whether the contract cards are as `set` has it. They are a function of it alone, and may be large.
+    contracts_told: bool,
     /// Ended views of which nothing is left to do.
     gone: BTreeSet<ViewNo>,
 }
@@ -114,6 +116,7 @@ impl Control {
             heads_from: Follower::new(TopicPartition::new(Topic::Heads, 0)),
             notices: BTreeMap::new(),
             settled: false,
+            contracts_told: false,
             gone: BTreeSet::new(),
         }
     }
@@ -174,6 +177,7 @@ impl Control {
         if events > 0 {
             self.set = Arc::new(set);
             self.settled = false;
+            self.contracts_told = false;
         }
         Ok(events)
     }
@@ -192,7 +196,9 @@ impl Control {
     fn read_notices(&mut self) -> Result<(), ReadError> {
         for agency in self.set.agencies.keys() {
             let notices = self.notices.entry(agency.clone()).or_insert_with(|| Notices::of(agency));
-            notices.read(&*self.log)?;
+            if notices.read(&*self.log)? {
+                self.contracts_told = false;
+            }
         }
         Ok(())
     }
@@ -277,7 +283,7 @@ impl Control {
 
     /// Writes the cards that are not as they should be.
     fn write_cards(&mut self, now_ms: i64) -> Result<usize, TurnError> {
-        let mut records = Vec::new();
+        let mut records = if self.contracts_told { Vec::new() } else { self.contract_cards(now_ms)? };
         for view in self.set.views.values() {
             let state = if self.gone.contains(&view.activation.view_no) {
                 CardState::Ended
@@ -294,12 +300,7 @@ impl Control {
                 continue;
             }
             let value = serde_json::to_vec(&card).map_err(|e| AppendError::Event(e.to_string()))?;
-            records.push(NewRecord {
-                to: TopicPartition::new(Topic::Notice(card.agency.clone()), 0),
-                timestamp_ms: now_ms,
-                key: Bytes::from(key.clone().into_bytes()),
-                value: Some(Bytes::from(value)),
-            });
+            records.push(notice(&card.agency, now_ms, &key, Some(Bytes::from(value))));
             notices.cards.insert(key, card);
         }
         let count = records.len();
@@ -312,6 +313,30 @@ impl Control {
                 return Err(error.into());
             }
         }
+        self.contracts_told = true;
         Ok(count)
     }
+
+    /// What there is to write so that each provider has a card of each dataset that it provides, and of no other.
+    fn contract_cards(&mut self, now_ms: i64) -> Result<Vec<NewRecord>, TurnError> {
+        let mut records = Vec::new();
+        for (agency, notices) in &mut self.notices {
+            let mut wanted = BTreeMap::new();
+            for card in self.set.contracts.values().filter_map(|contract| ContractCard::of(contract, agency)) {
+                let value = serde_json::to_vec(&card).map_err(|e| AppendError::Event(e.to_string()))?;
+                wanted.insert(contract_key(&card.contract.dataset), Bytes::from(value));
+            }
+            let over = notices.contracts.keys().filter(|key| !wanted.contains_key(*key));
+            records.extend(over.map(|key| notice(agency, now_ms, key, None)));
+            let changed = wanted.iter().filter(|(key, value)| notices.contracts.get(*key) != Some(*value));
+            records.extend(changed.map(|(key, value)| notice(agency, now_ms, key, Some(value.clone()))));
+            notices.contracts = wanted;
+        }
+        Ok(records)
+    }
+}
+
+fn notice(agency: &Agency, now_ms: i64, key: &str, value: Option<Bytes>) -> NewRecord {
+    let to = TopicPartition::new(Topic::Notice(agency.clone()), 0);
+    NewRecord { to, timestamp_ms: now_ms, key: Bytes::from(key.to_owned()), value }
 }

@@ -4,7 +4,7 @@
 use kenh_domain::control::{ControlRecord, FORMAT, Trust};
 use kenh_domain::frame::Sequence;
 use kenh_domain::log::{Operation, Position};
-use kenh_domain::notice::{Positions, ViewCard, positions_key};
+use kenh_domain::notice::{ContractCard, Positions, ViewCard, positions_key};
 use kenh_domain::topic::Edition;
 use kenh_testkit::{FlushFault, MemoryLog};
 
@@ -102,6 +102,13 @@ impl Bus {
             (card.edition.0, card.state)
         };
         cards.map(card).collect()
+    }
+
+    /// What a provider was told of `thu`, in order; none where its card was taken away.
+    fn contract_cards(&self, agency: &str) -> Vec<Option<ContractCard>> {
+        let told = self.log.records(&topic(&format!("notice.{agency}"))).into_iter();
+        let cards = told.filter(|r| r.key == "contract/thu");
+        cards.map(|r| r.value.map(|value| ContractCard::read(&value).unwrap())).collect()
     }
 
     /// Who may do what with a topic; none if there is no such topic.
@@ -209,7 +216,7 @@ fn topics_are_read_and_written_by_those_whom_the_control_set_names_and_by_nobody
 fn an_agency_hears_of_its_view_once() {
     let bus = Bus::new();
     let mut first = control(&bus.log);
-    assert_eq!(first.turn(NOW).unwrap().cards, 1);
+    assert_eq!(first.turn(NOW).unwrap().cards, 2, "and the provider of its contract");
     assert!(first.turn(NOW).unwrap().is_idle());
     assert!(control(&bus.log).turn(NOW).unwrap().cards == 0, "started again, it does not repeat itself");
     let record = bus.log.records(&topic("notice.B")).remove(0);
@@ -220,11 +227,54 @@ fn an_agency_hears_of_its_view_once() {
     assert_eq!((card.partitions, &card.incarnation), (1, &bus.log.incarnation()));
     assert!(card.schema.contains("kenh.view") && card.comments.is_empty());
     assert_eq!(card.digest_secret.len(), 64);
-    assert!(bus.log.records(&topic("notice.A")).is_empty(), "the provider has no view");
+    let told = bus.log.records(&topic("notice.A"));
+    assert!(told.iter().all(|r| r.key == "contract/thu"), "the provider has no view");
 
     // A card of a release that is gone is written anew.
     bus.write(topic("notice.B"), "card/thu/main/1".into(), b"{}".to_vec());
     assert_eq!(control(&bus.log).turn(NOW).unwrap().cards, 1);
+}
+
+#[test]
+fn a_provider_has_the_contract_by_which_it_provides_and_no_other() {
+    let bus = Bus::new();
+    let mut control = control(&bus.log);
+    settled(&mut control, NOW);
+    let contract = |bus: &Bus| load(&*bus.log).unwrap().contracts[&"thu".parse().unwrap()].clone();
+    let card = |bus: &Bus, agency: &str| ContractCard::of(&contract(bus), &agency.parse().unwrap());
+    assert_eq!(bus.contract_cards("A"), [card(&bus, "A")]);
+    assert_eq!(bus.contract_cards("B"), []);
+
+    // Another provider, for other rows: each hears of its own.
+    let providers = |rows: &str| format!("customProperties: [{{property: kenh.providers, value: [A{rows}]}}]\nschema:");
+    let both = providers(", {agency: B, rows: \"Tinh == '01'\"}");
+    bus.files.edit("thu/contract.yaml", "version: 1.0.0", "version: 1.1.0");
+    bus.files.edit("thu/contract.yaml", "schema:", &both);
+    bus.apply();
+    settled(&mut control, NOW);
+    assert_eq!(bus.contract_cards("A").last(), Some(&card(&bus, "A")));
+    assert_eq!(bus.contract_cards("B"), [card(&bus, "B")]);
+    let seen = bus.log.records(&topic("notice.A")).into_iter().filter_map(|r| r.value);
+    assert!(seen.into_iter().all(|value| !String::from_utf8_lossy(&value).contains("'01'")), "rows of B");
+
+    // It leaves: its card is taken away, once.
+    bus.files.edit("thu/contract.yaml", "version: 1.1.0", "version: 1.2.0");
+    bus.files.edit("thu/contract.yaml", &both, &providers(""));
+    bus.apply();
+    settled(&mut control, NOW);
+    assert_eq!(bus.contract_cards("B").last(), Some(&None));
+    assert_eq!(bus.contract_cards("A").last(), Some(&card(&bus, "A")));
+    let told = |bus: &Bus| (bus.contract_cards("A").len(), bus.contract_cards("B").len());
+    let before = told(&bus);
+    settled(&mut super::Control::new(bus.log.clone(), Secret::new([7; 32])), NOW);
+    assert_eq!(told(&bus), before, "started again, it does not repeat itself");
+
+    // What somebody else wrote there is put right, by whoever is running too.
+    bus.write(topic("notice.A"), "contract/thu".into(), b"{}".to_vec());
+    bus.write(topic("notice.B"), "contract/thu".into(), b"{}".to_vec());
+    assert_eq!(control.turn(NOW).unwrap().cards, 2);
+    assert!(bus.log.records(&topic("notice.B")).last().unwrap().value.is_none());
+    settled(&mut control, NOW);
 }
 
 #[test]
@@ -352,8 +402,8 @@ fn an_event_of_a_newer_release_stops_and_one_that_is_none_is_passed_over() {
     assert!(matches!(control(&bus.log).turn(NOW), Err(TurnError::Load(LoadError::Newer(_)))));
 }
 
-/// What stands: topics with their access lists, everything in force, and the last card of each edition.
-type Standing = (Vec<(String, Option<String>)>, Vec<ControlEvent>, BTreeMap<u32, CardState>);
+/// What stands: topics with their access lists, everything in force, the last card of each edition, and the provider's.
+type Standing = (Vec<(String, Option<String>)>, Vec<ControlEvent>, BTreeMap<u32, CardState>, Option<ContractCard>);
 
 fn standing(bus: &Bus) -> Standing {
     let topics = bus.log.topics().unwrap().into_iter().map(|t| t.topic.to_string());
@@ -361,7 +411,8 @@ fn standing(bus: &Bus) -> Standing {
         let record: ControlRecord = serde_json::from_slice(&r.value.unwrap()).unwrap();
         record.event
     });
-    (topics.map(|t| (t.clone(), bus.access(&t))).collect(), events.collect(), bus.cards().into_iter().collect())
+    let card = bus.contract_cards("A").pop().flatten();
+    (topics.map(|t| (t.clone(), bus.access(&t))).collect(), events.collect(), bus.cards().into_iter().collect(), card)
 }
 
 /// A whole life, each part of which may be stopped and done again: joining, a wider grant, the first edition's end.
@@ -400,6 +451,7 @@ fn a_stop_between_any_two_steps_changes_nothing_in_the_end() {
     });
     let want = standing(&whole);
     assert_eq!(want.2, BTreeMap::from([(1, CardState::Ended), (2, CardState::Active)]));
+    assert!(want.3.is_some());
     assert!(steps_made > 25, "{steps_made} steps are no life");
 
     for answer_lost in [false, true] {

@@ -1,6 +1,6 @@
 """Reads views of Kênh with confluent-kafka: its own registry client, its own Avro deserialiser, nothing of ours.
 
-    KENH_TOKEN=… read.py BOOTSTRAP REGISTRY TOPIC…
+    KENH_TOKEN=… [CLIENT_SETTINGS=JSON] read.py BOOTSTRAP REGISTRY TOPIC…
 
 Prints one JSON document: for each topic the latest record of each key, without those whose latest is a tombstone, and
 what the registry said about its schema.
@@ -24,6 +24,8 @@ def read(bootstrap, registry, topic):
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            # Who it is, on a cluster that asks: certificate, key, the group name that goes with them.
+            **json.loads(os.environ.get("CLIENT_SETTINGS", "{}")),
         }
     )
     deserialise = AvroDeserializer(registry)
