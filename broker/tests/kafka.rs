@@ -12,7 +12,6 @@ mod kafka {
     pub mod kill;
     pub mod production;
     pub mod retention;
-    pub mod revoke;
 }
 
 use std::sync::Arc;

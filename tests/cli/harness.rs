@@ -242,6 +242,11 @@ impl<'a> Up<'a> {
         place.write("kenh.yaml", if copies.is_empty() { String::new() } else { format!("copies:\n{yaml}") });
         let mut command = place.command(["up"]);
         more(&mut command);
+        Self::serve(place, command)
+    }
+
+    /// Starts a command of this place that serves, and waits until it is ready.
+    pub fn serve(place: &'a Place, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let said = Arc::new(Mutex::new(String::new()));
@@ -258,7 +263,7 @@ impl<'a> Up<'a> {
         });
         if served.recv_timeout(PATIENCE).is_err() {
             let _ = child.kill();
-            panic!("kenh up does not serve:\n{}", said.lock().unwrap());
+            panic!("{command:?} does not serve:\n{}", said.lock().unwrap());
         }
         let running: Value = serde_json::from_str(&place.read("data/node.json")).unwrap();
         let text = |name: &str| running[name].as_str().unwrap().to_owned();
@@ -274,6 +279,11 @@ impl<'a> Up<'a> {
         };
         until("the node to be ready", || (up.get("/health/ready").status == 200).then_some(()));
         up
+    }
+
+    /// What it has written to stderr until now.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     pub fn pid(&self) -> u32 {
