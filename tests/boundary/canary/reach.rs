@@ -1,9 +1,11 @@
 //! What somebody can reach, and what of it he may see: everything as bytes, each piece with its place.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,6 +25,10 @@ pub const CANARY: &str = "CHIMYEN";
 /// A canary that is a value and a number, and one that is a default: no other number here has these digits.
 pub const NUMBER: i64 = 73_491_862;
 pub const DEFAULT_NUMBER: i64 = 73_491_863;
+
+/// How long a client asks on that is refused the coordinator of a group: it is not told, and takes it for a broker that is
+/// not ready.
+const REFUSED_AFTER: Duration = Duration::from_secs(5);
 
 /// Something that somebody reached.
 pub struct Piece {
@@ -52,7 +58,8 @@ impl Piece {
     }
 }
 
-/// Every canary in some bytes, by what follows [`CANARY`]; as it is, in base64, and as Avro writes a number.
+/// Every canary in some bytes, by what follows [`CANARY`]; as it is, in base64 or hexadecimal, and as Avro
+/// writes a number.
 pub fn canaries(bytes: &[u8]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let places = |of: &[u8]| -> Vec<usize> {
@@ -70,6 +77,12 @@ pub fn canaries(bytes: &[u8]) -> BTreeSet<String> {
         if !places(digits).is_empty() {
             found.insert("in-base64".into());
         }
+    }
+    // A dump of bytes has them in groups.
+    let digits: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let together: Vec<u8> = bytes.iter().copied().filter(|b| *b != b' ').collect();
+    if together.windows(digits.len()).any(|window| window == digits.as_bytes()) {
+        found.insert("in-hexadecimal".into());
     }
     let mut number = |name: &str, n: i64| {
         if !places(n.to_string().as_bytes()).is_empty() || !places(&avro(n)).is_empty() {
@@ -139,19 +152,10 @@ pub fn kafka(client: &ClientConfig, topics: &[String], groups: &[&str]) -> Vec<P
         }
     }
     pieces.push(listed);
-    for group in groups {
-        let mut piece = Piece::new(format!("{who}: what group {group} has committed"), "");
-        let member: BaseConsumer = client.clone().set("group.id", *group).create().unwrap();
-        let mut list = TopicPartitionList::new();
-        topics.iter().for_each(|topic| _ = list.add_partition(topic, 0));
-        match member.committed_offsets(list, PATIENCE) {
-            Err(error) => piece.say(error),
-            Ok(list) => {
-                list.elements().iter().for_each(|e| piece.say((e.topic(), e.offset(), e.metadata(), e.error())));
-            }
-        }
-        pieces.push(piece);
-    }
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = groups.iter().map(|group| scope.spawn(|| committed(&client, group, topics))).collect();
+        pieces.extend(asked.into_iter().map(|asked| asked.join().unwrap()));
+    });
     let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
     let asked: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
     let mut settings = Piece::new(format!("{who}: settings"), "");
@@ -168,6 +172,19 @@ pub fn kafka(client: &ClientConfig, topics: &[String], groups: &[&str]) -> Vec<P
     }
     pieces.push(settings);
     pieces
+}
+
+/// What a group has committed, as somebody gets it who asks as a member of it.
+fn committed(client: &ClientConfig, group: &str, topics: &[String]) -> Piece {
+    let mut piece = Piece::new(format!("{}: what group {group} has committed", client.get("group.id").unwrap()), "");
+    let member: BaseConsumer = client.clone().set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    topics.iter().for_each(|topic| _ = list.add_partition(topic, 0));
+    match member.committed_offsets(list, REFUSED_AFTER) {
+        Err(error) => piece.say(error),
+        Ok(list) => list.elements().iter().for_each(|e| piece.say((e.topic(), e.offset(), e.metadata(), e.error()))),
+    }
+    piece
 }
 
 /// Reads every partition of a topic to its end, or to the refusal.
@@ -211,9 +228,12 @@ pub struct Ran {
 pub fn run(mut command: Command, input: &str) -> Ran {
     let name: Vec<_> = command.get_args().take(2).map(|a| a.to_string_lossy().into_owned()).collect();
     let name = name.join(" ");
+    // As it is started, since it may have ended before anybody looks: nothing of ours changes its own arguments.
+    let started = |parts: Vec<&OsStr>| parts.into_iter().flat_map(|part| [part.as_bytes(), b"\n"].concat()).collect();
+    let environment = command.get_envs().flat_map(|(name, value)| [Some(name), value]).flatten().collect();
+    let mut pieces = shown(&name, started(command.get_args().collect()), started(environment));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut pieces = process(&name, child.id());
     // One that does not ask for it may have ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let out = child.wait_with_output().unwrap();
@@ -221,12 +241,18 @@ pub fn run(mut command: Command, input: &str) -> Ran {
     Ran { code: out.status.code(), answer: String::from_utf8(out.stdout).unwrap(), pieces }
 }
 
-/// What everybody on the machine, and its own user, can see of a process.
+/// What everybody on the machine, and its own user, can see of a process that runs.
 pub fn process(name: &str, pid: u32) -> Vec<Piece> {
     let of = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
-    let arguments = Piece::new(format!("arguments of kenh {name}"), of("cmdline"));
-    assert!(!arguments.bytes.is_empty(), "kenh {name} had ended before anybody looked");
-    vec![arguments, Piece::new(format!("environment of kenh {name}"), of("environ"))]
+    shown(name, of("cmdline"), of("environ"))
+}
+
+fn shown(name: &str, arguments: Vec<u8>, environment: Vec<u8>) -> Vec<Piece> {
+    assert!(!arguments.is_empty(), "kenh {name} shows no arguments");
+    vec![
+        Piece::new(format!("arguments of kenh {name}"), arguments),
+        Piece::new(format!("environment of kenh {name}"), environment),
+    ]
 }
 
 /// A receiver of telemetry that takes everything and keeps it as it came: the encoding holds texts as they are.
