@@ -2,7 +2,8 @@
 //! recipient can reach is searched for them: every topic from its first position, refusals, its copies, what roles say of
 //! themselves and what they log. A log that leaks on purpose shows that a leak of each kind would be found.
 //!
-//! Not here yet: what HTTP and the registry answer, which know no principals yet.
+//! What processes on a real Kafka with access lists tell besides (groups, HTTP, the registry, metrics, log lines, arguments):
+//! tests/boundary/canary.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

@@ -248,6 +248,11 @@ impl<'a> Up<'a> {
         place.write("kenh.yaml", copies + yaml);
         let mut command = place.command(["up"]);
         more(&mut command);
+        Self::serve(place, command)
+    }
+
+    /// Starts a command of this place that serves, and waits until it is ready.
+    pub fn serve(place: &'a Place, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let said = Arc::new(Mutex::new(String::new()));
@@ -264,7 +269,7 @@ impl<'a> Up<'a> {
         });
         if served.recv_timeout(PATIENCE).is_err() {
             let _ = child.kill();
-            panic!("kenh up does not serve:\n{}", said.lock().unwrap());
+            panic!("{command:?} does not serve:\n{}", said.lock().unwrap());
         }
         let running: Value = serde_json::from_str(&place.read("data/node.json")).unwrap();
         let text = |name: &str| running[name].as_str().unwrap().to_owned();
@@ -287,6 +292,11 @@ impl<'a> Up<'a> {
         let said = self.said.lock().unwrap();
         let address = said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": https://"));
         address.unwrap_or_else(|| panic!("no {key} in\n{said}")).to_owned()
+    }
+
+    /// What it has written to stderr until now.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     pub fn pid(&self) -> u32 {

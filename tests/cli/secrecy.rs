@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::bad_input::person;
-use crate::harness::{Place, Up};
+use crate::harness::{Place, Up, finish};
 
 const PEOPLE: &str = "dan-cu";
 
@@ -42,6 +42,13 @@ fn no_key_value_or_token_is_in_what_a_node_logs() {
     });
     let conflict = place.kenh(["produce", PEOPLE, "--from", "conflict.jsonl"]).exits(3);
     let letters = place.kenh(["dead-letter", "list", PEOPLE, "--output", "json"]).ok();
+    // A command sends what it submits, and the token, to the node that runs.
+    let mut traced = place.command(["produce", PEOPLE, "--from", "conflict.jsonl"]);
+    traced.env("KENH_LOG", "trace");
+    let traced = finish(traced, b"").exits(3).stderr;
+    assert!(traced.contains("TRACE") || traced.contains("DEBUG"), "nothing is logged at trace:\n{traced}");
+    // The HTTP client's lines hold bytes in hexadecimal, sixteen a line: no search for a text would find one there.
+    assert!(!traced.contains("ureq"), "the HTTP client logs what it sends:\n{traced}");
     let (metrics, status) = (up.get("/metrics").text(), up.get("/v1/status").text());
     let token = up.token.clone();
     let logged = up.stop();
@@ -52,6 +59,7 @@ fn no_key_value_or_token_is_in_what_a_node_logs() {
         ("produce", &produced.stderr),
         ("produce", &conflict.stderr),
         ("view get", &viewed.stderr),
+        ("produce at trace", &traced),
         ("dead-letter", &letters.stdout),
         ("metrics", &metrics),
         ("status", &status),
