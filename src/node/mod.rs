@@ -142,7 +142,10 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub fn log(config: &Config) -> Result<Arc<dyn Log>, NodeError> {
-        if config.kafka.is_some() { open_log(config) } else { Self::reach(config).map(|reach| reach.log()) }
+        match connect(config)? {
+            Some(kafka) => Ok(Arc::new(kafka)),
+            None => Self::reach(config).map(|reach| reach.log()),
+        }
     }
 
     /// As [`Node::reach`], but makes nothing: none where there is no node yet.

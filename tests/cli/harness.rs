@@ -289,7 +289,7 @@ impl<'a> Up<'a> {
 
     /// Where it listens by a key of its configuration.
     pub fn listens(&self, key: &str) -> String {
-        let said = self.said.lock().unwrap();
+        let said = self.said();
         let address = said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": https://"));
         address.unwrap_or_else(|| panic!("no {key} in\n{said}")).to_owned()
     }
