@@ -16,8 +16,7 @@ pub use grants::{AgencyCommand, Catalog, GrantCommand, LawCommand, RequestGrant,
 
 /// Kênh: an event-streaming data-sharing bus for government agencies.
 ///
-/// Not there yet: client certificates over HTTP, `rule relax`, sealing and erasure, the ledger and replay exports,
-/// sources that Kênh polls. HTTP listens on loopback only.
+/// Not there yet: `rule relax`, sealing and erasure, the ledger and replay exports, sources that Kênh polls.
 #[derive(Debug, Parser)]
 #[command(name = "kenh", version, max_term_width = 110)]
 pub struct Cli {

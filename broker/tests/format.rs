@@ -7,7 +7,7 @@
 // The helpers are test code too: they say what they expect by unwrapping.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use kenh_broker::embedded::format::{self, FormatError, TopicNo};
 use kenh_broker::embedded::{EmbeddedLog, Options};
+use kenh_domain::identity::Serial;
 use kenh_domain::log::{
     Access, Batch, Bounds, Log, NewRecord, Operation, Position, Retention, TopicPartition, TopicSpec,
 };
@@ -78,6 +79,11 @@ fn write(dir: &Path) {
     writer.write(vec![record(&data, 0, "k", "")]).unwrap();
     writer.flush().unwrap();
     log.delete_topic(&gone).unwrap();
+    log.set_serials(&system("H29"), &serials()).unwrap();
+}
+
+fn serials() -> BTreeSet<Serial> {
+    [2, 3].map(|n| Serial::new(n).unwrap()).into()
 }
 
 fn entries(dir: &Path) -> Entries {
@@ -125,6 +131,8 @@ fn a_log_of_format_1_is_read() {
     let retention = Retention::Compacted { tombstone_days: 30 };
     assert_eq!(log.topics().unwrap(), [spec(&data, 1), TopicSpec { retention, ..spec(&view, 2) }]);
     assert_eq!(log.access(&view).unwrap(), [Access { principal: system("H29"), operation: Operation::Read }]);
+    assert_eq!(log.serials(&system("H29")).unwrap(), serials());
+    assert_eq!(log.serials(&system("H30")).unwrap(), BTreeSet::new());
     let sources = [TopicPartition::new(data.clone(), 0), TopicPartition::new(view.clone(), 1)];
     let from = sources.clone().map(|of| (of, Position(0)));
     let mut reader = log.reader(&Principal::router(), &from).unwrap();
@@ -178,4 +186,7 @@ fn a_broken_entry_is_refused_without_its_content() {
     assert_eq!(format::read_consumed_key(&key), Ok((group, TopicNo(1), 2)));
     assert!(format::read_consumed_key(&key[..key.len() - 1]).is_err());
     assert!(format::read_topic(b"{}").is_err());
+    for (key, value) in [(&b"s"[..], &b"[1]"[..]), (b"s9", b"[1]"), (b"sa", b"[0]"), (b"sa", b"")] {
+        assert!(format::read_serials(key, value).is_err());
+    }
 }

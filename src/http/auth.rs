@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
+use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::Next;
@@ -145,6 +146,10 @@ async fn pass(request: Request, caller: Caller, most: usize, next: Next) -> Resp
         return refuse(Code::UriTooLong, "path and query have at most 4 KiB; what is longer travels in a body");
     }
     let (mut parts, body) = request.into_parts();
+    // Said to be too large: refused before it comes.
+    if body.size_hint().lower() > most as u64 {
+        return refuse(Code::TooLarge, "the body is too large");
+    }
     let body = match timeout(BODY, axum::body::to_bytes(body, most)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return refuse(Code::TooLarge, "the body is too large or broke off"),

@@ -84,39 +84,38 @@ fn common() -> Routes {
         .route("/v1/views/{agency}/{dataset}/digest", get(views::digest))
         .route("/v1/views/{agency}/{dataset}/export", get(views::export))
         .fallback(registry::handle)
-        // What comes in is bounded where it is authenticated.
-        .layer(DefaultBodyLimit::disable())
 }
 
 fn administration() -> Routes {
     common().route("/metrics", get(health::metrics)).route("/v1/status", get(health::status))
 }
 
-fn health(ready: MethodRouter<Arc<App>>, app: &Arc<App>) -> Routes {
-    Router::new()
+/// Routes of a listener: health, which is open, and what is behind authentication.
+fn listener(ready: MethodRouter<Arc<App>>, guarded: Routes, app: &Arc<App>) -> Router {
+    let open = Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", ready)
-        .layer(middleware::from_fn_with_state(app.clone(), auth::open))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::open));
+    // Bodies are bounded where their senders are authenticated.
+    open.merge(guarded).layer(DefaultBodyLimit::disable()).with_state(app.clone())
 }
 
 /// The routes on loopback.
 fn local(app: &Arc<App>) -> Router {
-    let guarded = administration()
-        .route("/v1/log", post(log_call))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::token));
-    health(get(health::ready), app).merge(guarded).with_state(app.clone())
+    let guarded = administration().route("/v1/log", post(log_call));
+    listener(get(health::ready), guarded.layer(middleware::from_fn_with_state(app.clone(), auth::token)), app)
 }
 
 /// The routes for operators elsewhere. Not the log: it belongs to the commands of this machine.
 fn operators(app: &Arc<App>) -> Router {
     let guarded = administration().layer(middleware::from_fn_with_state(app.clone(), auth::operator));
-    health(get(health::ready), app).merge(guarded).with_state(app.clone())
+    listener(get(health::ready), guarded, app)
 }
 
 /// The routes for agencies.
 fn agencies(app: &Arc<App>) -> Router {
     let guarded = common().layer(middleware::from_fn_with_state(app.clone(), auth::system));
-    health(get(health::ready_or_not), app).merge(guarded).with_state(app.clone())
+    listener(get(health::ready_or_not), guarded, app)
 }
 
 async fn log_call(State(app): State<Arc<App>>, Sent(call): Sent<remote::Call>) -> Response {

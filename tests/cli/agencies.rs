@@ -163,7 +163,8 @@ fn a_system_reads_the_views_it_is_named_for_and_all_others_do_not_exist() {
     let found = portal.post(&format!("{base}/lookup"), &json!({ "keys": [key(3), key(4)] })).json();
     assert_eq!((&found["rows"][0]["value"]["Ma"], &found["rows"][1]), (&json!("00003"), &Value::Null));
     assert_eq!(portal.post(&format!("{base}/search"), &json!({ "filter": "Cap == 3" })).status, 200);
-    assert_eq!(portal.get(&format!("{base}/digest")).json(), up.get(&format!("{base}/digest")).json());
+    let digest = format!("{base}/digest");
+    assert_eq!(portal.get(&digest).json()["digest"], up.get(&digest).json()["digest"]);
     assert_eq!(portal.get(&format!("{base}/export")).body.lines().count(), 30);
     // A ticket is known to whom it was given.
     assert_eq!(portal.get(&format!("{base}?after={ticket}")).json()["rows"].as_array().unwrap().len(), 23);
@@ -240,6 +241,7 @@ fn nothing_is_reachable_that_the_table_does_not_name() {
     admit(&place, "kenh-control", &["1"]);
     let mut operators = Client::connect(&up.listens("http.operators"), &authority, Some(&control)).unwrap();
     let mut agencies = come(&place, &authority, &up, "h29-portal");
+    let mut local = Client::local(&up);
 
     let subject = format!("view.H29.{UNITS}.main.1-value");
     let latest = up.get(&format!("/subjects/{subject}/versions/1")).json();
@@ -275,7 +277,7 @@ fn nothing_is_reachable_that_the_table_does_not_name() {
                 let status = match listener {
                     "operators" => calmly(&mut operators, method, &target, &body).status,
                     "agencies" => calmly(&mut agencies, method, &target, &body).status,
-                    _ => up.ask(method, &target, &body).status,
+                    _ => local.ask(method, &target, &body).unwrap().status,
                 };
                 let named = table.contains(&(listener.to_owned(), method.to_owned(), path.clone()));
                 let wanted: &[u16] = if named { &[200] } else { &[404, 405] };
@@ -285,10 +287,12 @@ fn nothing_is_reachable_that_the_table_does_not_name() {
     }
     // What is there for others only looks like what is not there at all.
     for path in ["/metrics", "/v1/status"] {
-        assert_eq!(agencies.get(path), agencies.get("/nowhere"), "{path}");
+        let unknown = calmly(&mut agencies, "GET", "/nowhere", "");
+        assert_eq!(calmly(&mut agencies, "GET", path, ""), unknown, "{path}");
     }
-    let log = agencies.post("/v1/log", &json!({ "call": "topics" }));
-    assert_eq!(log, agencies.post("/nowhere", &json!({ "call": "topics" })));
+    let call = json!({ "call": "topics" }).to_string();
+    let unknown = calmly(&mut agencies, "POST", "/nowhere", &call);
+    assert_eq!(calmly(&mut agencies, "POST", "/v1/log", &call), unknown);
     // Agencies are not told of topics of others.
     assert_eq!(agencies.get("/health/ready").json(), json!({ "ready": true }));
     up.stop();
@@ -389,7 +393,7 @@ fn a_certificate_that_is_taken_back_is_of_no_use_in_a_connection_that_stands() {
     admit(&place, "h29-portal", &["2"]);
 
     // Its own end counts in a connection that stands, too.
-    let brief = authority.forge("brief", &[("OU", "2"), ("CN", "h29-portal")], 3);
+    let brief = authority.forge("brief", &[("OU", "2"), ("CN", "h29-portal")], 6);
     let mut brief = Client::connect(&up.listens("http.agencies"), &authority, Some(&brief)).unwrap();
     assert_eq!(brief.get("/subjects").status, 200);
     until("the certificate to end", || (calmly(&mut brief, "GET", "/subjects", "").status == 403).then_some(()));
@@ -429,40 +433,43 @@ fn limits_are_held_to() {
     client.send(format!("GET / HTTP/1.1\r\nhost: bus\r\n{headers}\r\n")).unwrap();
     assert_eq!(client.read().unwrap().status, 431);
 
-    // The rate of one system is not another's.
+    // The rate of one system is not another's. Requests that do not wait for answers come fast enough on any machine.
     let mut client = connect();
-    let limited = until("the rate to be reached", || {
-        let reply = client.get("/config");
-        (reply.status != 200).then_some(reply)
+    let many = "GET /config HTTP/1.1\r\nhost: bus\r\n\r\n".repeat(50);
+    let limited = (0..40).find_map(|_| {
+        client.send(&many).unwrap();
+        let replies: Vec<_> = (0..50).map(|_| client.read().unwrap()).collect();
+        replies.into_iter().find(|reply| reply.status != 200)
     });
+    let limited = limited.expect("2,000 requests one after the other were all answered");
     refused(&limited, 429, "too-many-requests");
     assert_eq!(limited.header("retry-after"), Some("1"));
     assert_eq!(other.get("/config").status, 200);
     // Whoever waits is let in again.
     until("the rate to have room", || (client.get("/config").status == 200).then_some(()));
+    up.stop();
+}
 
-    // An address has so many connections, and has them again when others are gone.
-    let address = up.listens("http.agencies");
-    drop((client, other));
-    until("all of the address's connections to be had", || {
-        let mut open = Vec::new();
-        loop {
-            let tcp = TcpStream::connect(&address).unwrap();
-            tcp.set_nonblocking(false).unwrap();
-            tcp.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
-            // Nothing is said to a connection that was taken; one that was not has ended.
-            match (&tcp).read(&mut [0]) {
-                Ok(0) => break,
-                Err(e) if e.kind() != std::io::ErrorKind::WouldBlock => break,
-                _ => open.push(tcp),
-            }
-            assert!(open.len() <= 128, "more than 128 connections of an address");
+/// An address has so many connections, and has them again when others are gone.
+#[test]
+fn one_address_does_not_take_all_connections() {
+    let place = Place::new();
+    let up = Up::start(&place, &[]);
+    let many: Vec<_> = (0..140).map(|_| TcpStream::connect(&up.address).unwrap()).collect();
+    let mut answered = 0;
+    for mut tcp in &many {
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut said = [0; 12];
+        let asked = tcp.write_all(b"GET /health/live HTTP/1.1\r\nhost: bus\r\n\r\n");
+        if asked.is_ok() && tcp.read_exact(&mut said).is_ok() {
+            assert_eq!(&said, b"HTTP/1.1 200");
+            answered += 1;
         }
-        (open.len() == 128).then_some(())
-    });
-    until("a connection to be taken again", || {
-        Client::connect(&address, &authority, Some(&me)).and_then(|mut c| c.ask("GET", "/health/live", "")).ok()
-    });
+    }
+    // The harness keeps one or two of its own.
+    assert!((120..=128).contains(&answered), "{answered}");
+    drop(many);
+    until("a connection to be taken again", || Client::local(&up).ask("GET", "/v1/status", "").ok());
     up.stop();
 }
 
@@ -555,8 +562,8 @@ fn the_log_says_who_asked_and_nothing_of_what() {
     for part in ["CN=h29-portal,OU=1", "POST", "200"] {
         assert!(line.contains(part), "no {part} in {line}");
     }
-    assert!(said.contains("/subjects/…") && said.contains("unknown"));
-    for secret in ["canary", "00003"] {
+    assert!(said.contains("\"route\":\"/subjects/…\"") && said.contains("\"route\":\"unknown\""));
+    for secret in ["canary", "2025-07-01"] {
         let line = said.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret}: {}", line.unwrap_or_default());
     }
@@ -567,7 +574,9 @@ fn the_log_says_who_asked_and_nothing_of_what() {
 #[test]
 fn on_kafka_the_boundary_says_who_is_let_in() {
     let cluster = Cluster::start_tls(1);
-    let place = Place::with_shipped();
+    let place = Place::new();
+    let agency = "kind: Agency\nname: H29\ncode: H29\ntitle: Thành phố\nsystems: [h29-portal]\n";
+    place.write("bus/H29.yaml", agency);
     let files = |name: &str, serial: u32| {
         let settings = cluster.identity(name, serial);
         let file = |key: &str| settings[key].clone();
@@ -583,7 +592,7 @@ fn on_kafka_the_boundary_says_who_is_let_in() {
         "http:\n  agencies: 127.0.0.1:0\n  certificate: {certificate}\n  key: {key}\n  authorities: {ca}\n{kafka}"
     );
     place.write("kenh.yaml", &kafka);
-    place.kenh(["apply", "schemas", "broker-config"]).ok();
+    place.kenh(["apply", "bus"]).ok();
     let up = Up::start_configured(&place, &[], &http, |_| ());
     let (_, certificate, key) = files("h29-portal", 1);
     let me = Identity { certificate: certificate.into(), key: key.into() };
@@ -591,7 +600,6 @@ fn on_kafka_the_boundary_says_who_is_let_in() {
     refused(&client.get("/subjects"), 403, "not-admitted");
     admit(&place, "h29-portal", &["1"]);
     until("the certificate to be in force", || (client.get("/subjects").status == 200).then_some(()));
-    assert!(client.get("/subjects").body.contains("view.H29.dan-cu.main.1-value"));
     admit(&place, "h29-portal", &[]);
     until("the certificate to be refused", || (client.get("/subjects").status == 403).then_some(()));
     admit(&place, "h29-portal", &["1"]);
@@ -605,6 +613,10 @@ fn on_kafka_the_boundary_says_who_is_let_in() {
     assert!(deaf.header("retry-after").is_some());
     assert_eq!(client.get("/health/live").status, 200);
     cluster.restart(1);
-    until("the cluster to be heard again", || (client.get("/subjects").status == 200).then_some(()));
+    // The connection that said nothing meanwhile may be gone.
+    until("the cluster to be heard again", || {
+        let mut client = Client::connect_to(&up.listens("http.agencies"), ca.as_ref(), Some(&me)).unwrap();
+        (client.get("/subjects").status == 200).then_some(())
+    });
     up.stop();
 }

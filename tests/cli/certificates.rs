@@ -1,7 +1,7 @@
 //! Certificates as `kenh enroll` makes them, others that it would not, and a client that shows them: OpenSSL's TLS and HTTP
 //! by hand, so that what goes over the wire is seen byte by byte.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
@@ -11,12 +11,12 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
-use openssl::ssl::{SslConnector, SslFiletype, SslMethod, SslStream};
+use openssl::ssl::{SslConnector, SslFiletype, SslMethod};
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use serde_json::Value;
 
-use crate::harness::{PATIENCE, Place};
+use crate::harness::{PATIENCE, Place, Up};
 
 /// A CA in a folder of a place.
 pub struct Authority<'a> {
@@ -93,9 +93,16 @@ impl<'a> Authority<'a> {
     }
 }
 
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
 /// One connection, kept.
 pub struct Client {
-    stream: SslStream<TcpStream>,
+    stream: Box<dyn Stream>,
+    /// What goes with each request.
+    headers: String,
+    /// What came after the last answer.
+    rest: Vec<u8>,
 }
 
 /// An answer as it came.
@@ -135,16 +142,23 @@ impl Client {
         let tcp = TcpStream::connect(address)?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         let stream = connector.build().connect("127.0.0.1", tcp).map_err(|e| io::Error::other(e.to_string()))?;
-        Ok(Self { stream })
+        Ok(Self { stream: Box::new(stream), headers: String::new(), rest: Vec::new() })
+    }
+
+    /// In clear, to a node's loopback listener with its token.
+    pub fn local(up: &Up<'_>) -> Self {
+        let tcp = TcpStream::connect(&up.address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { stream: Box::new(tcp), headers: format!("authorization: Bearer {}\r\n", up.token), rest: Vec::new() }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// What stands on the wire next.
+    /// The next answer.
     pub fn read(&mut self) -> io::Result<Reply> {
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.rest);
         let end = loop {
             if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
                 break end + 4;
@@ -152,15 +166,15 @@ impl Client {
             self.more(&mut bytes)?;
         };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let length =
-            head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.map_or(0, |n| n.parse().unwrap());
         while bytes.len() < end + length {
             self.more(&mut bytes)?;
         }
-        assert_eq!(bytes.len(), end + length, "more than one answer");
+        self.rest = bytes.split_off(end + length);
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let lines: Vec<_> = head.lines().filter(|line| !line.starts_with("date: ")).collect();
-        Ok(Reply { status, head: lines.join("\n"), body: String::from_utf8(bytes[end..].to_vec()).unwrap() })
+        Ok(Reply { status, head: lines.join("\n"), body: String::from_utf8(bytes.split_off(end)).unwrap() })
     }
 
     fn more(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
@@ -176,7 +190,9 @@ impl Client {
 
     /// One request and its answer.
     pub fn ask(&mut self, method: &str, target: &str, body: &str) -> io::Result<Reply> {
-        self.send(format!("{method} {target} HTTP/1.1\r\nhost: bus\r\ncontent-length: {}\r\n\r\n{body}", body.len()))?;
+        let (headers, length) = (&self.headers, body.len());
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: bus\r\n{headers}content-length: {length}\r\n\r\n");
+        self.send(head + body)?;
         self.read()
     }
 

@@ -317,15 +317,6 @@ impl<'a> Up<'a> {
         answer(call.send_json(body).unwrap())
     }
 
-    /// Any request with the node's token.
-    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
-        let request = ureq::http::Request::builder().method(method).uri(self.url(path));
-        let request = request.header("Authorization", format!("Bearer {}", self.token)).body(body.to_owned()).unwrap();
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
-        let agent: ureq::Agent = agent.allow_non_standard_methods(true).build().into();
-        answer(agent.run(request).unwrap())
-    }
-
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status().unwrap();

@@ -359,6 +359,23 @@ fn what_is_not_visible_does_not_exist() {
     assert_eq!(apicurio("POST", "/groups/default/artifacts", &sent).0, 403);
 }
 
+/// Who sees what: a change of it shows here.
+#[test]
+fn a_system_sees_the_subjects_of_its_topics_and_of_what_its_agency_provides() {
+    let set = set();
+    let of = |system: &str, now_ms: i64| {
+        let own = subjects::of_system(&set, &system.parse().unwrap(), now_ms);
+        let registry = Registry::new(&set).visible(&|subject| own.contains(subject));
+        registry.handle("GET", "/subjects", "deleted=true", b"").body
+    };
+    assert_eq!(of("A-portal", 0), json!(["in.thu.A-value", "kenh.SubmissionEnd", "thu-value"]));
+    assert_eq!(of("B-portal", 0), json!(["view.B.thu.main.2-value"]), "the first edition has ended");
+    assert_eq!(of("B-portal", 1), json!([]), "its time has run out");
+    for nobody in ["C-portal", "kenh-router", "kenh-control"] {
+        assert_eq!(of(nobody, 0), json!([]), "{nobody}");
+    }
+}
+
 #[test]
 fn percent_signs_that_are_no_escape_stay() {
     for (text, decoded) in [("a%20b", "a b"), ("%C4%90", "Đ"), ("100%", "100%"), ("%zz", "%zz"), ("%4", "%4")] {
