@@ -32,6 +32,7 @@ pub enum Flaw {
     OtherBus,
     Changed,
     OtherKey(usize),
+    Instead(usize),
     NoPerson,
     Also(usize),
     AlsoRoot,
@@ -138,6 +139,12 @@ pub enum Act {
         view: usize,
         beyond: i64,
     },
+    /// Proposed, approved and released in one go; renewed, if a view is named.
+    Enact {
+        draft: Draft,
+        slip: Slip,
+        renews: Option<(usize, i64)>,
+    },
     End {
         view: usize,
         reason: Reason,
@@ -181,6 +188,7 @@ pub fn flaw() -> impl Strategy<Value = Flaw> {
             Flaw::NoPerson, Flaw::AlsoRoot, Flaw::Nine,
         ]),
         2 => (0..PERSONS.len()).prop_map(Flaw::OtherKey),
+        2 => (0..PERSONS.len()).prop_map(Flaw::Instead),
         3 => (0..PERSONS.len()).prop_map(Flaw::Also),
         4 => select(vec![-1, 0, 1, 90 * DAY, 90 * DAY + 1]).prop_map(Flaw::ExpiresAfter),
         3 => select(vec![-HOUR, -1, 0, 30 * DAY]).prop_map(Flaw::Dated),
@@ -291,6 +299,8 @@ pub fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => propose,
         6 => vote,
+        7 => (draft(), slip(), prop::option::weighted(0.4, (0..3_usize, select(vec![-DAY, 0, 1]))))
+            .prop_map(|(draft, slip, renews)| Act::Enact { draft, slip, renews }),
         7 => (0..6_usize, often(0.3)).prop_map(|(on, one)| Act::Approve { on, one }),
         8 => (0..6_usize, slip()).prop_map(|(of, slip)| Act::Release { of, slip }),
         3 => (0..6_usize, 0..3_usize, select(vec![-DAY, 0, 1])).prop_map(|(of, view, beyond)| Act::Renew { of, view, beyond }),
