@@ -12,6 +12,7 @@ mod kafka {
     pub mod kill;
     pub mod production;
     pub mod retention;
+    pub mod revoke;
 }
 
 use std::sync::Arc;

@@ -80,6 +80,13 @@ pub fn dump(
     pieces
 }
 
+/// What somebody is told who shows no token.
+pub fn refused_without_token(url: String) -> Piece {
+    let (status, piece) = piece(&get("/v1/status"), &listener(url, None));
+    assert_eq!(status, 401);
+    Piece { place: format!("{} without a token", piece.place), ..piece }
+}
+
 fn views(listener: &Listener<'_>) -> Vec<Piece> {
     let mut asks: Vec<Ask> =
         ["?limit=1000", "/digest", "/export?format=jsonl", "/export?format=csv", "/export?format=avro"]
