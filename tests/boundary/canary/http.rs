@@ -105,7 +105,7 @@ fn views(listener: &Listener<'_>) -> Vec<Piece> {
 }
 
 /// Every id from 1 to 1000, and every version of every subject.
-fn schemas(listener: &Listener<'_>, may: &'static [&'static str]) -> Vec<Piece> {
+pub fn schemas(listener: &Listener<'_>, may: &'static [&'static str]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     // His own view's schema shows no canary to anybody.
     let own = listener(&get(format!("{SUBJECT}/versions/latest/schema"))).bytes;
