@@ -13,6 +13,7 @@ mod kafka {
     pub mod old;
     pub mod production;
     pub mod retention;
+    pub mod revoke;
 }
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! A Kafka behind TLS with nothing on it but the access lists, and machines around it that each show one certificate.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -71,7 +73,10 @@ impl Bus {
         }
         // JSON is YAML.
         place.write("kenh.yaml", config.to_string());
-        place.write("data/secret", "07".repeat(32));
+        let secret = place.write("data/secret", "07".repeat(32));
+        for (path, mode) in [(secret.parent().unwrap(), 0o700), (&secret, 0o600)] {
+            std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
         place
     }
 

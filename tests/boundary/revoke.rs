@@ -236,7 +236,12 @@ fn last_before(log: &KafkaLog, events: &[Position]) -> Vec<u64> {
 /// The value below which `share` of the values lie; 0.99 of 50 is the greatest.
 fn quantile(of: &mut [Duration], share: f64) -> Duration {
     of.sort();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place among a handful of values"
+    )]
     let at = (of.len() as f64 * share) as usize;
     of[at.min(of.len() - 1)]
 }

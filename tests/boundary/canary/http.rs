@@ -80,6 +80,13 @@ pub fn dump(
     pieces
 }
 
+/// What somebody is told who shows no token.
+pub fn refused_without_token(url: String) -> Piece {
+    let (status, piece) = piece(&get("/v1/status"), &listener(url, None));
+    assert_eq!(status, 401);
+    Piece { place: format!("{} without a token", piece.place), ..piece }
+}
+
 fn views(listener: &Listener<'_>) -> Vec<Piece> {
     let mut asks: Vec<Ask> =
         ["?limit=1000", "/digest", "/export?format=jsonl", "/export?format=csv", "/export?format=avro"]
@@ -98,7 +105,7 @@ fn views(listener: &Listener<'_>) -> Vec<Piece> {
 }
 
 /// Every id from 1 to 1000, and every version of every subject.
-fn schemas(listener: &Listener<'_>, may: &'static [&'static str]) -> Vec<Piece> {
+pub fn schemas(listener: &Listener<'_>, may: &'static [&'static str]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     // His own view's schema shows no canary to anybody.
     let own = listener(&get(format!("{SUBJECT}/versions/latest/schema"))).bytes;

@@ -20,18 +20,8 @@ use super::reach::NUMBER;
 use crate::bus::{Bus, now_ms};
 use crate::harness::{Up, until};
 
-/// Each kind of leak, and what the search says that it found.
-pub const KINDS: [(&str, &str); 18] = [
-    ("an access list that opens others' topics", "h29-portal: data.ho-so: ten"),
-    ("a hidden text in a record of the recipient's view", "h29-portal: view.H29.ho-so.main.1: leak-view"),
-    ("a hidden number in a record of the recipient's view", "h29-portal: view.H29.ho-so.main.1: number"),
-    ("a header of a record", "h29-portal: view.H29.ho-so.main.1: leak-header"),
-    ("a text in a notice", "h29-portal: notice.H29: leak-notice"),
-    ("a text in another's receipt", "g02-portal: receipt.G02: leak-receipt"),
-    ("a member of another's group", "h29-portal: groups: member"),
-    ("what another's group has committed", "h29-portal: what group g12-portal.nhom has committed: committed"),
-    ("a doc in a view's schema, by the registry", "GET /subjects/view.H29.ho-so.ro-ri.1-value/versions/1: leak-doc"),
-    ("a default in a view's schema, by its card", "h29-portal: notice.H29: leak-default"),
+/// Kinds of leaks by what a node and its commands tell, each with what the search says of it.
+pub const TOLD: &[(&str, &str)] = &[
     ("an answer of the registry", "GET /schemas/ids/1: leak-registry"),
     ("an answer about a copy", "GET /v1/views/H29/ho-so/digest: leak-answer"),
     ("a refusal", "GET /v1/views/H29/ho-so?view=khac: leak-refusal"),
@@ -42,14 +32,38 @@ pub const KINDS: [(&str, &str); 18] = [
     ("a span", "telemetry: leak-argument"),
 ];
 
-/// Does each of them, but those of [`tampered`].
-pub fn break_everything(bus: &Bus, node: &Up<'_>, operator: &mut Operator) {
-    open_too_much(bus);
-    write_too_much(bus);
+/// By what governance releases.
+pub const RELEASED: &[(&str, &str)] = &[
+    ("a doc in a view's schema", "GET /subjects/view.H29.ho-so.ro-ri.1-value/versions/1: leak-doc"),
+    ("a default in a view's schema", "GET /subjects/view.H29.ho-so.ro-ri.1-value/versions/1: leak-default"),
+];
+
+/// By what the cluster gives its clients.
+pub const GIVEN: &[(&str, &str)] = &[
+    ("an access list that opens others' topics", "h29-portal: data.ho-so: ten"),
+    ("a hidden text in a record of the recipient's view", "h29-portal: view.H29.ho-so.main.1: leak-view"),
+    ("a hidden number in a record of the recipient's view", "h29-portal: view.H29.ho-so.main.1: number"),
+    ("a header of a record", "h29-portal: view.H29.ho-so.main.1: leak-header"),
+    ("a text in a notice", "h29-portal: notice.H29: leak-notice"),
+    ("a default in a view's schema, by its card", "h29-portal: notice.H29: leak-default"),
+    ("a text in another's receipt", "g02-portal: receipt.G02: leak-receipt"),
+    ("a member of another's group", "h29-portal: groups: member"),
+    ("what another's group has committed", "h29-portal: what group g12-portal.nhom has committed: committed"),
+];
+
+/// A node that logs what it should not, and commands that are told it where everybody sees it.
+pub fn tell_too_much(node: &Up<'_>, operator: &mut Operator<'_>) {
     // A name that is no name: a node logs the path of a request.
     assert_eq!(node.get("/v1/views/CHIMYEN-leak-line/ho-so").status, 404);
-    let args = ["produce", "ho-so", "--from", "changes.jsonl", "--submission", "CHIMYEN-leak-argument"];
+    let args = ["produce", "ho-so", "--from", "again.jsonl", "--as", "G01", "--submission", "CHIMYEN-leak-argument"];
+    operator.place.write("again.jsonl", super::change(1, "g", "bay", "79").to_string());
     operator.kenh_with(&args, "", 0, ("SECRET", "CHIMYEN-leak-environment"));
+}
+
+/// A cluster that is opened too far, and roles that write and release too much.
+pub fn give_too_much(bus: &Bus, node: &Up<'_>) {
+    open_too_much(bus);
+    write_too_much(bus);
     release_too_much(bus);
     until("the broken view at the registry", || {
         (node.get("/subjects/view.H29.ho-so.ro-ri.1-value/versions").status == 200).then_some(())

@@ -12,8 +12,8 @@
 //! | whoever lists processes | arguments and environment of every process | none but what an operator types as his own words ([`REASON`]) |
 //! | whoever receives telemetry | every byte | none |
 //!
-//! `POST /v1/log` is the node's log itself for who holds the token, and is not asked; ledger entries are not there yet. The
-//! same on logs of ours, with a log that leaks on purpose: tests/bus/canary.rs.
+//! On a directory, and on a cluster, where there is more to reach. `POST /v1/log` is the node's log itself for who holds the token, and is not asked; ledger entries are not there yet. In
+//! one process on every log, with a log that leaks on purpose: tests/bus/canary.rs.
 //!
 //! [`leak`] then breaks each of these on purpose: the same search finds every one.
 
@@ -101,12 +101,12 @@ fn change(version: u32, so: &str, ten: &str, tinh: &str) -> Value {
 }
 
 /// The operator's machine: every command is searched for what it shows besides its answer.
-struct Operator {
-    place: Place,
+struct Operator<'a> {
+    place: &'a Place,
     pieces: Vec<Piece>,
 }
 
-impl Operator {
+impl Operator<'_> {
     /// Runs a command that ends so, and answers what it prints. The answer is the operator's own.
     fn kenh(&mut self, args: &[&str], input: &str, code: i32) -> String {
         self.kenh_with(args, input, code, ("KENH_LOG_FORMAT", "json"))
@@ -150,7 +150,7 @@ fn shown(role: &str, up: &Up<'_>) -> Vec<Piece> {
 }
 
 /// Changes that are admitted, and every kind that is not.
-fn submit(operator: &mut Operator) {
+fn submit(operator: &mut Operator<'_>) {
     let given = [
         change(1, "a", "ten", "79"),
         change(1, "b", "ten-b", "79"),
@@ -203,66 +203,8 @@ fn member(bus: &Bus) -> BaseConsumer {
     member
 }
 
-/// The whole story, and everything that can be reached at its end.
-struct Reached<'a> {
-    bus: &'a Bus,
-    node: &'a Up<'a>,
-    sink: &'a Sink,
-    topics: Vec<String>,
-}
-
-impl Reached<'_> {
-    /// Searches everything, through this listener in the place of the node's.
-    fn search(&self, listener: &Listener<'_>, operator: &mut Operator) -> Vec<String> {
-        let mut pieces = std::mem::take(&mut operator.pieces);
-        std::thread::scope(|scope| {
-            let ask = |who| reach::kafka(&self.bus.client(who), &self.topics, &["kenh.main", GROUP, who]);
-            let asked = ["h29-portal", "g02-portal", "a01-portal"].map(|who| scope.spawn(move || ask(who)));
-            asked.into_iter().for_each(|asked| pieces.extend(asked.join().unwrap()));
-        });
-        pieces.extend(http::dump(listener, IN_SCHEMAS, IN_OFFERS));
-        pieces.extend(shown("up", self.node));
-        pieces.push(self.sink.received());
-        let granted = |piece: &&Piece| piece.place.contains("view.H29.ho-so.main.1") && !piece.bytes.is_empty();
-        assert!(pieces.iter().any(|piece| granted(&piece)), "the dump lacks what is granted");
-        leaks(&pieces)
-    }
-}
-
-#[test]
-fn nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_found() {
-    let (bus, sink) = (Bus::start(), Sink::start());
-    let told = json!({"otlp": sink.url});
-    let mut operator = Operator { place: bus.machine("kenh-control", &told), pieces: Vec::new() };
-    declare(&operator.place);
-    operator.kenh(&["apply", "declared"], "", 0);
-    for name in ["G01", "G02", "H29", "G12", "G18", "A01"] {
-        bus.admit(&system(name));
-    }
-
-    // Roles apart, then all in one process that keeps the recipient's copy.
-    let apart = [("route", "kenh-router"), ("control", "kenh-control"), ("serve", "kenh-serve")]
-        .map(|(command, role)| (command, bus.machine(role, &told)));
-    let roles: Vec<_> = apart.iter().map(|(command, machine)| (*command, serve(machine, command))).collect();
-    submit(&mut operator);
-    for (command, up) in roles {
-        operator.pieces.extend(shown(command, &up));
-        operator.pieces.push(Piece::new(format!("all that kenh {command} has logged"), up.stop()));
-    }
-    let copies = json!({"otlp": sink.url, "copies": [{"agency": "H29"}]});
-    let machine = bus.machine("kenh-control", &copies);
-    let node = serve(&machine, "up");
-    junk(&bus);
-    operator.produce("G01", &[change(2, "a", "hai", "79"), change(1, "e", "nam", "79")], 0);
-    until("the junk to be rejected", || {
-        let status = node.get("/v1/status").json();
-        (status["router"]["counts"]["rejected"].as_u64().unwrap() >= 2).then_some(())
-    });
-    node.await_rows("H29", "ho-so", 2);
-    let _member = member(&bus);
-    let mut topics: Vec<String> = bus.control.topics().unwrap().iter().map(|spec| spec.topic.to_string()).collect();
-    topics.extend(["kenh.access", "__consumer_offsets", "__transaction_state"].map(Into::into));
-    // What an operator can ask, and a grant that ends with a reason in words.
+/// What an operator can ask, and a grant that ends with a reason in words.
+fn ask_and_decide(operator: &mut Operator<'_>) {
     for args in [
         &["status"][..],
         &["dead-letter", "list", "ho-so"],
@@ -280,23 +222,109 @@ fn nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_found() {
     let before = operator.pieces.len();
     operator.kenh(&["grant", "revoke", "y-te", "--reason", "CHIMYEN-because"], "", 0);
     operator.pieces[before].may = REASON;
+}
+
+/// Searches what a node tells: its listener, who shows no token there, its log and its place among the processes, the
+/// operator's commands, telemetry.
+fn told(listener: &Listener<'_>, node: &Up<'_>, operator: &mut Operator<'_>, sink: &Sink) -> Vec<String> {
+    let mut pieces = std::mem::take(&mut operator.pieces);
+    pieces.extend(http::dump(listener, IN_SCHEMAS, IN_OFFERS));
+    pieces.push(http::refused_without_token(node.url("")));
+    pieces.extend(shown("up", node));
+    pieces.push(sink.received());
+    let copy = pieces.iter().find(|p| p.place.ends_with("export?format=jsonl")).unwrap();
+    assert!(copy.bytes.windows(5).any(|text| text == b"\"79\"}"), "the dump lacks what is granted");
+    leaks(&pieces)
+}
+
+/// Searches what clients of the cluster get that nobody granted more than they have.
+fn read(bus: &Bus, topics: &[String]) -> Vec<String> {
+    let mut pieces = Vec::new();
+    std::thread::scope(|scope| {
+        let ask = |who| reach::kafka(&bus.client(who), topics, &["kenh.main", GROUP, who]);
+        let asked = ["h29-portal", "g02-portal", "a01-portal"].map(|who| scope.spawn(move || ask(who)));
+        asked.into_iter().for_each(|asked| pieces.extend(asked.join().unwrap()));
+    });
+    // Of two partitions, either comes first.
+    let is_line = |piece: &Piece, text: &[u8]| piece.bytes.split(|byte| *byte == b'\n').any(|line| line == text);
+    let granted = |piece: &Piece| piece.place == "h29-portal: view.H29.ho-so.main.1" && is_line(piece, b"a");
+    assert!(pieces.iter().any(granted), "the dump lacks what is granted");
+    leaks(&pieces)
+}
+
+fn assert_finds(found: &[String], kinds: &[(&str, &str)]) {
+    for (kind, finding) in kinds {
+        assert!(found.iter().any(|f| f == finding), "{kind} was not seen: no {finding:?} in {found:#?}");
+    }
+}
+
+#[test]
+fn on_a_directory_nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_found() {
+    let (place, sink) = (Place::new(), Sink::start());
+    place.write("kenh.yaml", json!({"otlp": sink.url, "copies": [{"agency": "H29"}]}).to_string());
+    let mut operator = Operator { place: &place, pieces: Vec::new() };
+    declare(&place);
+    operator.kenh(&["apply", "declared"], "", 0);
+    let node = serve(&place, "up");
+    submit(&mut operator);
+    operator.produce("G01", &[change(2, "a", "hai", "79"), change(1, "e", "nam", "79")], 0);
+    node.await_rows("H29", "ho-so", 2);
+    ask_and_decide(&mut operator);
+    let honest = listener(node.url(""), Some(format!("Bearer {}", node.token)));
+    assert_eq!(told(&honest, &node, &mut operator, &sink), Vec::<String>::new());
+
+    leak::tell_too_much(&node, &mut operator);
+    assert_finds(&told(&leak::tampered(&honest), &node, &mut operator, &sink), leak::TOLD);
+    node.stop();
+}
+
+#[test]
+fn on_a_cluster_nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_found() {
+    let (bus, sink) = (Bus::start(), Sink::start());
+    let otlp = json!({"otlp": sink.url});
+    let desk = bus.machine("kenh-control", &otlp);
+    let mut operator = Operator { place: &desk, pieces: Vec::new() };
+    declare(&desk);
+    operator.kenh(&["apply", "declared"], "", 0);
+    for name in ["G01", "G02", "H29", "G12", "G18", "A01"] {
+        bus.admit(&system(name));
+    }
+
+    // Roles apart, then all in one process that keeps the recipient's copy.
+    let apart = [("route", "kenh-router"), ("control", "kenh-control"), ("serve", "kenh-serve")]
+        .map(|(command, role)| (command, bus.machine(role, &otlp)));
+    let roles: Vec<_> = apart.iter().map(|(command, machine)| (*command, serve(machine, command))).collect();
+    submit(&mut operator);
+    for (command, up) in roles {
+        operator.pieces.extend(shown(command, &up));
+        operator.pieces.push(Piece::new(format!("all that kenh {command} has logged"), up.stop()));
+    }
+    let machine = bus.machine("kenh-control", &json!({"otlp": sink.url, "copies": [{"agency": "H29"}]}));
+    let node = serve(&machine, "up");
+    junk(&bus);
+    operator.produce("G01", &[change(2, "a", "hai", "79"), change(1, "e", "nam", "79")], 0);
+    until("the junk to be rejected", || {
+        let status = node.get("/v1/status").json();
+        (status["router"]["counts"]["rejected"].as_u64().unwrap() >= 2).then_some(())
+    });
+    node.await_rows("H29", "ho-so", 2);
+    let _member = member(&bus);
+    let mut topics: Vec<String> = bus.control.topics().unwrap().iter().map(|spec| spec.topic.to_string()).collect();
+    topics.extend(["kenh.access", "__consumer_offsets", "__transaction_state"].map(Into::into));
+    ask_and_decide(&mut operator);
     until("the ended view to be gone", || {
         let there = bus.control.topics().unwrap();
         there.iter().all(|spec| spec.topic.to_string() != "view.G18.ho-so.main.1").then_some(())
     });
-
-    let reached = Reached { bus: &bus, node: &node, sink: &sink, topics };
     let honest = listener(node.url(""), Some(format!("Bearer {}", node.token)));
-    let none = Vec::<String>::new();
-    assert_eq!(reached.search(&honest, &mut operator), none);
-    let nobody = listener(node.url(""), None);
-    let refused = nobody(&http::Ask { method: "GET", path: "/metrics".into(), body: Vec::new() });
-    assert_eq!((refused.status, leaks(&[Piece::new("nobody", refused.bytes)])), (401, none));
+    assert_eq!(told(&honest, &node, &mut operator, &sink), Vec::<String>::new());
+    assert_eq!(read(&bus, &topics), Vec::<String>::new());
 
-    leak::break_everything(&bus, &node, &mut operator);
-    let found = reached.search(&leak::tampered(&honest), &mut operator);
-    for (kind, finding) in leak::KINDS {
-        assert!(found.iter().any(|f| f == finding), "{kind} was not seen: no {finding:?} in {found:#?}");
-    }
+    leak::tell_too_much(&node, &mut operator);
+    assert_finds(&told(&leak::tampered(&honest), &node, &mut operator, &sink), leak::TOLD);
+    // From here on the recipient's copy cannot be read: a record of its view is none.
+    leak::give_too_much(&bus, &node);
+    assert_finds(&leaks(&http::schemas(&honest, IN_SCHEMAS)), leak::RELEASED);
+    assert_finds(&read(&bus, &topics), leak::GIVEN);
     node.stop();
 }

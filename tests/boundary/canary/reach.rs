@@ -67,7 +67,7 @@ pub fn canaries(bytes: &[u8]) -> BTreeSet<String> {
     };
     for at in places(CANARY.as_bytes()) {
         let rest = bytes[at + CANARY.len()..].iter().copied();
-        let name: Vec<u8> = rest.take_while(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)).collect();
+        let name: Vec<u8> = rest.take_while(|b| b.is_ascii_lowercase() || b"-_".contains(b)).collect();
         found.insert(String::from_utf8(name).unwrap().trim_matches(['-', '_']).to_owned());
     }
     // Whatever stands before it shifts the digits of base64 by none, one or two bytes; those at the ends are shared.
