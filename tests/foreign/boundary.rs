@@ -22,7 +22,7 @@ fn id(n: u64) -> String {
 }
 
 fn stays(n: &u64) -> bool {
-    n % 3 != 0
+    !n.is_multiple_of(3)
 }
 
 /// A process with a directory and a certificate of its own.

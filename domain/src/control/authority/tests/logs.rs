@@ -297,7 +297,9 @@ impl Log {
                 let key = self.fresh_key;
                 keys(&mut roster, person, &mut |keys| keys.push(model::PersonKey { key, from: now, until: None }));
             }
-            Change::DropKey(person) => keys(&mut roster, person, &mut |keys| drop(keys.pop())),
+            Change::DropKey(person) => keys(&mut roster, person, &mut |keys| {
+                keys.pop();
+            }),
             Change::ReopenKeys(person) => {
                 keys(&mut roster, person, &mut |keys| keys.iter_mut().for_each(|k| k.until = None));
             }
