@@ -84,9 +84,10 @@ fn kill_9_of_the_writer_leaves_whole_steps_only() {
         drop(lines);
         let said = said.expect("the child applied nothing");
         assert!(said > last || round == 0, "round {round} got no further");
-        let (shown, held) = LOAD.check(&server::open("killed_writer"));
-        assert!(shown.is_some());
-        assert!(held >= said, "round {round}: batch {said} was applied, and {held} is the last one there");
+        let (shown, _) = LOAD.check(&server::open("killed_writer"));
+        // What lies in a generation that is not shown yet is discarded by the next writer, and done again.
+        let (_, held, _) = shown.expect("no generation is shown");
+        assert!(held >= said, "round {round}: batch {said} was applied, and {held} is the last one shown");
         last = held;
     }
 }

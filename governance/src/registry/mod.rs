@@ -1,5 +1,5 @@
 //! The schema registry, as Confluent's REST API asks for it, over a control set; for Apicurio's Java serdes also the part
-//! of Apicurio's own API that they need ([`apicurio`]). No transport here: a method, a path, a query and a body go in; a
+//! of Apicurio's own API that they need (`apicurio`). No transport here: a method, a path, a query and a body go in; a
 //! status and JSON come out.
 //!
 //! Source: Confluent's documentation, "Schema Registry API Reference", for paths, bodies and error codes. What differs,
