@@ -3,9 +3,11 @@
 mod grants;
 mod rules;
 
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kenh_domain::limits::MAX_REASON_BYTES;
 use kenh_domain::names::{Agency, Dataset, Person, Principal, ProposalId, View};
 use kenh_domain::trust::PublicKey;
 use kenh_governance::enroll::Fingerprint;
@@ -549,8 +551,8 @@ pub struct Cast {
     /// Whose vote it is
     #[arg(long = "as", value_name = "PERSON")]
     pub person: Person,
-    /// Why; a refusal has a reason
-    #[arg(long, value_name = "TEXT")]
+    /// Why; a refusal has a reason; - reads it from standard input
+    #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
     /// Folder of the review [default: reviews/NAME]
     #[arg(long, value_name = "FOLDER")]
@@ -733,4 +735,24 @@ pub enum DeadLetterCommand {
         /// Where it lies, as the list prints it: provider/partition/position
         letter: String,
     },
+}
+
+/// What somebody says in words; `-`: standard input, since arguments stand in the list of processes for every user of the
+/// machine. No more than is ever accepted is read.
+fn words(text: &str) -> Result<String, String> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let most = u64::try_from(MAX_REASON_BYTES).unwrap_or(u64::MAX);
+    let mut said = String::new();
+    let read = io::stdin().lock().take(most + 1).read_to_string(&mut said);
+    read.map_err(|e| format!("standard input: {e}"))?;
+    let said = said.trim();
+    if said.is_empty() {
+        return Err("standard input is empty".into());
+    }
+    if said.len() > MAX_REASON_BYTES {
+        return Err(format!("standard input has more than {MAX_REASON_BYTES} bytes"));
+    }
+    Ok(said.to_owned())
 }

@@ -13,7 +13,6 @@ mod kafka {
     pub mod old;
     pub mod production;
     pub mod retention;
-    pub mod revoke;
 }
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use crate::contract::{Contract, Terms};
 use crate::frame::Sequence;
 use crate::log::{Incarnation, Position};
 use crate::names::{Agency, Dataset, GrantId, View};
+use crate::relaxation::RelaxedRule;
 use crate::topic::{Edition, Partition, Topic};
 use crate::wire::SchemaId;
 
@@ -116,6 +117,9 @@ pub struct ContractCard {
     pub agency: Agency,
     /// The contract in force, as far as it concerns this provider.
     pub contract: Contract,
+    /// Rules that warn for some hours where they would reject.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relaxed: Vec<RelaxedRule>,
 }
 
 /// Why a notice is no contract card.
@@ -130,7 +134,7 @@ pub enum ContractCardError {
 }
 
 impl ContractCard {
-    /// What `agency` is told of a contract; none where it does not provide the dataset.
+    /// What `agency` is told of a contract, with no rule relaxed; none where it does not provide the dataset.
     ///
     /// It holds what admission looks at: schemas with their ids, key, rules, code lists, the agency's own row filter. It
     /// does not hold which rows other providers may write, nor the terms, which name persons.
@@ -138,7 +142,7 @@ impl ContractCard {
     pub fn of(contract: &Contract, agency: &Agency) -> Option<Self> {
         let own = contract.provider(agency)?.clone();
         let contract = Contract { providers: vec![own], terms: Terms::default(), ..contract.clone() };
-        Some(Self { format: FORMAT, agency: agency.clone(), contract })
+        Some(Self { format: FORMAT, agency: agency.clone(), contract, relaxed: Vec::new() })
     }
 
     /// Reads the value of a notice.
@@ -183,6 +187,7 @@ pub fn positions_key(dataset: &Dataset, view: &View, edition: Edition, partition
 mod tests {
     use super::*;
     use crate::contract::{CodeListUse, Effective, FieldRules, Person, Pii, Provider, SchemaVersion, VersionSource};
+    use crate::rule::Rule;
 
     #[test]
     fn a_card_shown_for_debugging_keeps_its_secret() {
@@ -274,6 +279,18 @@ mod tests {
         assert_eq!(serde_json::to_string(&card).unwrap(), kept);
         assert_eq!(ContractCard::read(kept.as_bytes()).unwrap(), card);
         assert_eq!(contract_key(&card.contract.dataset), "contract/dan-cu");
+    }
+
+    #[test]
+    fn a_relaxed_rule_is_in_the_card_without_its_reason() {
+        let mut card = ContractCard::of(&contract(), &"G02".parse().unwrap()).unwrap();
+        let told = |card: &ContractCard| serde_json::to_value(card).unwrap().get("relaxed").cloned();
+        assert_eq!(told(&card), None);
+        let field = Some("NoiO.MaXa".to_owned());
+        card.relaxed = vec![RelaxedRule { rule: Rule::CodeList, field, ends_ms: 9 }];
+        let said = serde_json::json!([{"rule": "code-list", "field": "NoiO.MaXa", "endsMs": 9}]);
+        assert_eq!(told(&card), Some(said));
+        assert_eq!(ContractCard::read(&serde_json::to_vec(&card).unwrap()).unwrap(), card);
     }
 
     #[test]

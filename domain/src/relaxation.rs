@@ -66,6 +66,19 @@ impl RelaxationEntry {
     }
 }
 
+/// What a provider is told of a relaxation: all but its name and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RelaxedRule {
+    /// The rule that warns.
+    pub rule: Rule,
+    /// For this field alone, by its dotted path; none: for every field that is not of the record key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Until when: milliseconds since 1970 (UTC), exclusive.
+    pub ends_ms: i64,
+}
+
 /// The rules of one dataset that warn now, and for which fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relaxed(Vec<(Rule, Option<String>)>);
@@ -87,8 +100,8 @@ impl Relaxed {
     }
 }
 
-impl<'a> FromIterator<&'a Relaxation> for Relaxed {
-    fn from_iter<I: IntoIterator<Item = &'a Relaxation>>(relaxations: I) -> Self {
-        Self(relaxations.into_iter().map(|r| (r.rule, r.field.clone())).collect())
+impl FromIterator<(Rule, Option<String>)> for Relaxed {
+    fn from_iter<I: IntoIterator<Item = (Rule, Option<String>)>>(rules: I) -> Self {
+        Self(rules.into_iter().collect())
     }
 }

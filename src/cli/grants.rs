@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 use kenh_domain::law::Day;
 use kenh_domain::names::{Agency, ArticleId, Dataset, GrantId, Principal, View};
 
+use super::words;
+
 /// `kenh grant …`
 #[derive(Debug, Subcommand)]
 pub enum GrantCommand {
@@ -46,8 +48,8 @@ pub enum GrantCommand {
 pub struct Stop {
     /// Its id
     pub id: GrantId,
-    /// Why, in words; kept in the control log
-    #[arg(long, default_value = "", hide_default_value = true)]
+    /// Why, in words; kept in the control log; - reads it from standard input
+    #[arg(long, value_name = "TEXT", value_parser = words, default_value = "", hide_default_value = true)]
     pub reason: String,
     /// On a bus whose decisions are signed: where the request to sign is written [default: ID.end.json]
     #[arg(long, value_name = "FILE")]
@@ -66,8 +68,8 @@ pub struct RequestGrant {
     /// Through which of its systems [default: all]
     #[arg(long = "system", value_name = "SYSTEM")]
     pub systems: Vec<Principal>,
-    /// For what
-    #[arg(long)]
+    /// For what; - reads it from standard input
+    #[arg(long, value_name = "TEXT", value_parser = words)]
     pub purpose: String,
     /// An article of law that it rests on; may be given several times
     #[arg(long = "basis", required = true, value_name = "ARTICLE")]

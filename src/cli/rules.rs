@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 use kenh_domain::names::{Dataset, Person, ProposalId, RelaxationId};
 use kenh_domain::rule::Rule;
 
+use super::words;
+
 /// `kenh rule …`
 #[derive(Debug, Subcommand)]
 pub enum RuleCommand {
@@ -22,8 +24,8 @@ pub enum RuleCommand {
     Restore {
         /// The relaxation
         id: RelaxationId,
-        /// Why, in words; kept in the control log
-        #[arg(long, default_value = "", hide_default_value = true)]
+        /// Why, in words; kept in the control log; - reads it from standard input
+        #[arg(long, value_name = "TEXT", value_parser = words, default_value = "", hide_default_value = true)]
         reason: String,
         /// On a bus whose decisions are signed: where the request to sign is written [default: ID.end.json]
         #[arg(long, value_name = "FILE")]
@@ -44,8 +46,8 @@ pub struct RelaxRule {
     /// For how long from now, 72h at most
     #[arg(long = "for", value_name = "HOURS", value_parser = hours)]
     pub hours: i64,
-    /// Why, in words: Vietnamese, or Vietnamese / English; kept in the control log
-    #[arg(long, value_name = "TEXT")]
+    /// Why, in words: Vietnamese, or Vietnamese / English; kept in the control log; - reads it from standard input
+    #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
     /// Where decisions are signed: who proposes it; they do not approve it
     #[arg(long, value_name = "PERSON")]

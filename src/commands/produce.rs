@@ -69,7 +69,7 @@ fn against(
             )));
         }
     };
-    Ok(Against { contract, provider, relaxed: known.set.relaxed(dataset, now_ms()) })
+    Ok(Against { contract, provider, relaxed: known.relaxed(dataset, now_ms()) })
 }
 
 /// There is no such dataset, as far as we know.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use kenh_broker::kafka::Guest;
 use kenh_domain::control::ControlSet;
 use kenh_domain::log::Log;
-use kenh_domain::names::{Agency, Principal};
+use kenh_domain::names::{Agency, Dataset, Principal};
 use kenh_domain::notice::ContractCard;
+use kenh_domain::relaxation::{Relaxed, RelaxedRule};
 use kenh_domain::topic::Topic;
 
 use super::run::system_of;
@@ -23,6 +24,8 @@ pub struct Known {
     pub set: ControlSet,
     /// Who we are, where the certificate says so.
     pub guest: Option<Guest>,
+    /// What a guest was told of relaxations.
+    told: BTreeMap<Dataset, Vec<RelaxedRule>>,
 }
 
 impl Known {
@@ -33,10 +36,19 @@ impl Known {
     pub fn of(reach: &Reach) -> Result<Self, Failure> {
         let guest = reach.guest()?;
         let set = if guest.is_some() { ControlSet::default() } else { kenh_governance::load(&*reach.log())? };
-        Ok(Self { set, guest })
+        Ok(Self { set, guest, told: BTreeMap::new() })
     }
 
-    /// Adds, for a guest, the contracts of what its agency provides, by its contract cards. A card of a newer release is
+    /// The rules of `dataset` that warn at `now_ms` (milliseconds since 1970, UTC).
+    pub fn relaxed(&self, dataset: &Dataset, now_ms: i64) -> Relaxed {
+        if self.guest.is_none() {
+            return self.set.relaxed(dataset, now_ms);
+        }
+        let told = self.told.get(dataset).into_iter().flatten().filter(|told| now_ms < told.ends_ms);
+        told.map(|told| (told.rule, told.field.clone())).collect()
+    }
+
+    /// Adds, for a guest, the contracts of what its agency provides and the rules that are relaxed, by its contract cards. A card of a newer release is
     /// left out, and that is said.
     ///
     /// # Errors
@@ -54,7 +66,8 @@ impl Known {
         for (position, value) in cards.into_values() {
             match value.as_deref().map(ContractCard::read) {
                 None => {}
-                Some(Ok(ContractCard { contract, .. })) => {
+                Some(Ok(ContractCard { contract, relaxed, .. })) => {
+                    self.told.insert(contract.dataset.clone(), relaxed);
                     self.set.contracts.insert(contract.dataset.clone(), Arc::new(contract));
                 }
                 Some(Err(error)) => {

@@ -159,6 +159,22 @@ fn an_agency_runs_kenh_and_python_under_its_own_certificate_and_nobody_elses() {
     let (told, code) = provider.produces("wrong", "2", &[wrong]);
     assert_eq!((told["sent"].as_u64(), told["rejected"].as_u64(), code), (Some(0), Some(1), Some(3)), "{told}");
 
+    // A code that no list has yet passes while its rule is relaxed, which the provider hears by its card.
+    let mut of_a_new_commune = in_ha_noi(example(&id(0)));
+    of_a_new_commune["NoiOHienTai"]["MaXa"] = "99999".into();
+    let produces = |submission| provider.produces(submission, "2", std::slice::from_ref(&of_a_new_commune));
+    let (told, code) = produces("too-early");
+    assert_eq!((told["rejections"][0]["rule"].as_str(), code), (Some("code-list"), Some(3)), "{told}");
+    let relaxed = ["rule", "relax", "dan-cu", "code-list", "--field", "NoiOHienTai.MaXa", "--for", "1h"];
+    control.does(&[&relaxed[..], &["--id", "ma-moi", "--reason", "Mã xã mới"]].concat());
+    let (told, code) =
+        until("the provider to hear of it", || Some(produces("new-code")).filter(|(_, c)| *c == Some(0)));
+    assert_eq!((&told["admitted"], &told["warnings"], code), (&json!(1), &json!({"code-list": 1}), Some(0)));
+    control.does(&["rule", "restore", "ma-moi"]);
+    let rejects = || Some(produces("too-late")).filter(|(_, code)| *code == Some(3));
+    let (told, _) = until("the provider to hear that it rejects again", rejects);
+    assert_eq!(told["rejections"][0]["rule"], "code-list", "{told}");
+
     // The recipient has exactly its rows, in whatever store.
     let wanted: BTreeSet<String> = (0..PEOPLE).filter(stays).map(id).collect();
     for store in ["sled", "fjall"] {

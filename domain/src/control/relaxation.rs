@@ -6,7 +6,7 @@ use super::ControlSet;
 use crate::limits::{MAX_REASON_BYTES, MAX_RELAXATION_MS};
 use crate::log::Position;
 use crate::names::{Dataset, RelaxationId};
-use crate::relaxation::{Relaxation, RelaxationEntry, Relaxed};
+use crate::relaxation::{Relaxation, RelaxationEntry, Relaxed, RelaxedRule};
 use crate::rule::Lang;
 
 impl ControlSet {
@@ -14,7 +14,18 @@ impl ControlSet {
     #[must_use]
     pub fn relaxed(&self, dataset: &Dataset, clock_ms: i64) -> Relaxed {
         let of_it = self.relaxations.values().filter(|entry| &entry.relaxation.dataset == dataset);
-        of_it.filter(|entry| entry.in_force(clock_ms)).map(|entry| &*entry.relaxation).collect()
+        let in_force = of_it.filter(|entry| entry.in_force(clock_ms)).map(|entry| &*entry.relaxation);
+        in_force.map(|relaxation| (relaxation.rule, relaxation.field.clone())).collect()
+    }
+
+    /// What providers of `dataset` are told at `now_ms` (milliseconds since 1970, UTC): relaxations that are not over. That
+    /// one has begun is taken as said, whatever the clock of whoever tells it shows.
+    pub fn relaxed_rules(&self, dataset: &Dataset, now_ms: i64) -> impl Iterator<Item = RelaxedRule> {
+        let of_it = self.relaxations.values().filter(move |entry| &entry.relaxation.dataset == dataset);
+        of_it.filter(move |entry| entry.ended.is_none() && now_ms < entry.relaxation.ends_ms).map(|entry| {
+            let Relaxation { rule, field, ends_ms, .. } = &*entry.relaxation;
+            RelaxedRule { rule: *rule, field: field.clone(), ends_ms: *ends_ms }
+        })
     }
 
     /// Whether a relaxation may begin at `at_ms` (milliseconds since 1970, UTC), approvals aside. The review asks the same

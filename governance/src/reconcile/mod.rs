@@ -97,7 +97,8 @@ pub struct Control {
     notices: BTreeMap<Agency, Notices>,
     /// Whether topics and access lists are as `set` has it.
     settled: bool,
-    /// Whether the contract cards are as `set` has it. They are a function of it alone, and may be large.
+    /// Whether the contract cards are as `set` has it. They are a function of it alone (a relaxation in them says when it
+    /// ends), and may be large.
     contracts_told: bool,
     /// Ended views of which nothing is left to do.
     gone: BTreeSet<ViewNo>,
@@ -322,7 +323,8 @@ impl Control {
         let mut records = Vec::new();
         for (agency, notices) in &mut self.notices {
             let mut wanted = BTreeMap::new();
-            for card in self.set.contracts.values().filter_map(|contract| ContractCard::of(contract, agency)) {
+            for mut card in self.set.contracts.values().filter_map(|contract| ContractCard::of(contract, agency)) {
+                card.relaxed = self.set.relaxed_rules(&card.contract.dataset, now_ms).collect();
                 let value = serde_json::to_vec(&card).map_err(|e| AppendError::Event(e.to_string()))?;
                 wanted.insert(contract_key(&card.contract.dataset), Bytes::from(value));
             }

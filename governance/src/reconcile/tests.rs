@@ -1,10 +1,14 @@
 //! Applying and reconciling on a log in memory: what stands at the end, in which order it came about, and that a stop
 //! between any two steps changes neither.
 
+use std::slice;
+
 use kenh_domain::control::{ControlRecord, FORMAT, Trust};
 use kenh_domain::frame::Sequence;
 use kenh_domain::log::{Operation, Position};
 use kenh_domain::notice::{ContractCard, Positions, ViewCard, positions_key};
+use kenh_domain::relaxation::{Relaxation, RelaxedRule};
+use kenh_domain::rule::Rule;
 use kenh_domain::topic::Edition;
 use kenh_testkit::{FlushFault, MemoryLog};
 
@@ -275,6 +279,38 @@ fn a_provider_has_the_contract_by_which_it_provides_and_no_other() {
     assert_eq!(control.turn(NOW).unwrap().cards, 2);
     assert!(bus.log.records(&topic("notice.B")).last().unwrap().value.is_none());
     settled(&mut control, NOW);
+}
+
+#[test]
+fn a_provider_hears_which_rule_is_relaxed_and_when_it_rejects_again_but_not_why() {
+    let bus = Bus::new();
+    let mut control = control(&bus.log);
+    let mut relaxed = |now: i64| {
+        settled(&mut control, now);
+        bus.contract_cards("A").pop().flatten().unwrap().relaxed
+    };
+    assert_eq!(relaxed(NOW), []);
+    let relax = |id: &str, ends_ms: i64| {
+        let (id, dataset) = (id.parse().unwrap(), "thu".parse().unwrap());
+        let reason = "chuyện nội bộ".into();
+        let relaxation = Relaxation { id, dataset, rule: Rule::MaxLength, field: None, reason, ends_ms };
+        append(&*bus.log, vec![ControlEvent::Relaxation(Box::new(relaxation))], NOW).unwrap();
+    };
+    relax("mot", NOW + 10);
+    let told = RelaxedRule { rule: Rule::MaxLength, field: None, ends_ms: NOW + 10 };
+    // The clock of who tells it may be behind that of who decided.
+    assert_eq!(relaxed(NOW - 5), slice::from_ref(&told));
+    // It ends by itself: nobody needs to be told, and whoever is told something new does not hear of it.
+    assert_eq!(relaxed(NOW + 10), [told]);
+    relax("hai", NOW + 20);
+    let told = RelaxedRule { rule: Rule::MaxLength, field: None, ends_ms: NOW + 20 };
+    assert_eq!(relaxed(NOW + 10), [told]);
+    let restored =
+        ControlEvent::Restoration { relaxation: "hai".parse().unwrap(), because: "chuyện nội bộ".into() };
+    append(&*bus.log, vec![restored], NOW + 10).unwrap();
+    assert_eq!(relaxed(NOW + 10), []);
+    let seen = bus.log.records(&topic("notice.A")).into_iter().filter_map(|r| r.value);
+    assert!(seen.into_iter().all(|value| !String::from_utf8_lossy(&value).contains("nội bộ")), "a reason");
 }
 
 #[test]

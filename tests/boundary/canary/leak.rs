@@ -51,10 +51,8 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("what another's group has committed", "h29-portal: what group g12-portal.nhom has committed: committed"),
 ];
 
-/// A node that logs what it should not, and commands that are told it where everybody sees it.
-pub fn tell_too_much(node: &Up<'_>, operator: &mut Operator<'_>) {
-    // A name that is no name: a node logs the path of a request.
-    assert_eq!(node.get("/v1/views/CHIMYEN-leak-line/ho-so").status, 404);
+/// Commands that are told it where everybody sees it.
+pub fn tell_too_much(operator: &mut Operator<'_>) {
     let args = ["produce", "ho-so", "--from", "again.jsonl", "--as", "G01", "--submission", "CHIMYEN-leak-argument"];
     operator.place.write("again.jsonl", super::change(1, "g", "bay", "79").to_string());
     operator.kenh_with(&args, "", 0, ("SECRET", "CHIMYEN-leak-environment"));
@@ -95,6 +93,12 @@ pub fn tampered<'a>(honest: &'a Listener<'a>) -> impl Fn(&Ask) -> Answer + 'a {
         answer.bytes.extend_from_slice(more);
         answer
     }
+}
+
+/// The log of a node that logs the path of a request.
+pub fn logged(mut honest: String) -> String {
+    honest.push_str("{\"level\":\"DEBUG\",\"fields\":{\"path\":\"/v1/views/CHIMYEN-leak-line/ho-so\"}}\n");
+    honest
 }
 
 /// A control role that gives lines too many.

@@ -3,13 +3,13 @@
 //!
 //! | who | what is searched | canaries that he may see |
 //! |---|---|---|
-//! | the recipient, another provider, an agency with nothing; each with its certificate, as a client that others wrote | names; every topic from its start with `read_uncommitted`, headers too; groups and what they committed; settings | none |
+//! | the recipient, another provider, an agency with nothing; each with its certificate, as a client that others wrote | names; every topic from its start with `read_uncommitted`, headers too; groups and what they committed; settings | none but those of the contract in the contract card of who provides the dataset |
 //! | whoever shows the node's token | health, metrics, status, the recipient's copy, every refusal | none but what he sent himself, in the answer to it |
 //! | | registry ids 1 to 1000 and every subject | those of the dataset's own schemas: docs, defaults, aliases ([`IN_SCHEMAS`]); none in a view's |
 //! | | the catalogue | descriptions ([`IN_OFFERS`]) |
 //! | whoever shows no token | the refusal | none |
 //! | whoever reads log lines of `kenh up` and of the roles apart, at level trace | all of them | none |
-//! | whoever lists processes | arguments and environment of every process | none but what an operator types as his own words ([`REASON`]) |
+//! | whoever lists processes | arguments and environment of every process | none |
 //! | whoever receives telemetry | every byte | none |
 //!
 //! On a directory, and on a cluster, where there is more to reach. `POST /v1/log` is the node's log itself for who holds the token, and is not asked; ledger entries are not there yet. In
@@ -40,8 +40,9 @@ use reach::{CANARY, DEFAULT_NUMBER, NUMBER, Piece, Sink, leaks, process, run};
 const IN_SCHEMAS: &[&str] = &["doc", "doc-so", "doc-an", "alias", "default", "default-number"];
 /// Canaries of what is on offer to every agency.
 const IN_OFFERS: &[&str] = &["description", "description-an"];
-/// What an operator gives as his reason stands on his command line.
-const REASON: &[&str] = &["because"];
+/// Canaries of the contract, which its providers have.
+const IN_CONTRACTS: &[&str] =
+    &["doc", "doc-so", "doc-an", "alias", "default", "default-number", "description", "description-an"];
 
 /// Another agency's group, whose member is called by a canary and commits one.
 const GROUP: &str = "g12-portal.nhom";
@@ -140,10 +141,9 @@ fn serve<'a>(machine: &'a Place, role: &str) -> Up<'a> {
     Up::serve(machine, command)
 }
 
-/// What a process that has been running shows: its log, arguments and environment.
-fn shown(role: &str, up: &Up<'_>) -> Vec<Piece> {
+/// What a process that has been running shows: its log, as it has said it, its arguments and environment.
+fn shown(role: &str, up: &Up<'_>, said: String) -> Vec<Piece> {
     let mut pieces = process(role, up.pid());
-    let said = up.said();
     assert!(said.lines().count() > 5, "so few lines of kenh {role} that the test proves nothing:\n{said}");
     pieces.push(Piece::new(format!("log of kenh {role}"), said));
     pieces
@@ -219,18 +219,16 @@ fn ask_and_decide(operator: &mut Operator<'_>) {
     operator.place.write("record.json", change(1, "a", "ten", "79")["DuLieu"].to_string());
     operator.kenh(&["grant", "explain", "it", "--record", "record.json"], "", 0);
     operator.kenh(&["grant", "explain", "it", "--record", "changes.jsonl"], "", 2);
-    let before = operator.pieces.len();
-    operator.kenh(&["grant", "revoke", "y-te", "--reason", "CHIMYEN-because"], "", 0);
-    operator.pieces[before].may = REASON;
+    operator.kenh(&["grant", "revoke", "y-te", "--reason", "-"], "CHIMYEN-because\n", 0);
 }
 
-/// Searches what a node tells: its listener, who shows no token there, its log and its place among the processes, the
-/// operator's commands, telemetry.
-fn told(listener: &Listener<'_>, node: &Up<'_>, operator: &mut Operator<'_>, sink: &Sink) -> Vec<String> {
+/// Searches what a node tells: its listener, who shows no token there, its log as `said` and its place among the processes,
+/// the operator's commands, telemetry.
+fn told(listener: &Listener<'_>, node: &Up<'_>, said: String, operator: &mut Operator<'_>, sink: &Sink) -> Vec<String> {
     let mut pieces = std::mem::take(&mut operator.pieces);
     pieces.extend(http::dump(listener, IN_SCHEMAS, IN_OFFERS));
     pieces.push(http::refused_without_token(node.url("")));
-    pieces.extend(shown("up", node));
+    pieces.extend(shown("up", node, said));
     pieces.push(sink.received());
     let copy = pieces.iter().find(|p| p.place.ends_with("export?format=jsonl")).unwrap();
     assert!(copy.bytes.windows(5).any(|text| text == b"\"79\"}"), "the dump lacks what is granted");
@@ -245,6 +243,9 @@ fn read(bus: &Bus, topics: &[String]) -> Vec<String> {
         let asked = ["h29-portal", "g02-portal", "a01-portal"].map(|who| scope.spawn(move || ask(who)));
         asked.into_iter().for_each(|asked| pieces.extend(asked.join().unwrap()));
     });
+    // Who provides the dataset has its contract, with the schemas in which its changes are written.
+    let card = pieces.iter_mut().find(|piece| piece.place == "g02-portal: notice.G02").unwrap();
+    card.may = IN_CONTRACTS;
     // Of two partitions, either comes first.
     let is_line = |piece: &Piece, text: &[u8]| piece.bytes.split(|byte| *byte == b'\n').any(|line| line == text);
     let granted = |piece: &Piece| piece.place == "h29-portal: view.H29.ho-so.main.1" && is_line(piece, b"a");
@@ -271,10 +272,11 @@ fn on_a_directory_nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is
     node.await_rows("H29", "ho-so", 2);
     ask_and_decide(&mut operator);
     let honest = listener(node.url(""), Some(format!("Bearer {}", node.token)));
-    assert_eq!(told(&honest, &node, &mut operator, &sink), Vec::<String>::new());
+    assert_eq!(told(&honest, &node, node.said(), &mut operator, &sink), Vec::<String>::new());
 
-    leak::tell_too_much(&node, &mut operator);
-    assert_finds(&told(&leak::tampered(&honest), &node, &mut operator, &sink), leak::TOLD);
+    leak::tell_too_much(&mut operator);
+    let (tampered, logged) = (leak::tampered(&honest), leak::logged(node.said()));
+    assert_finds(&told(&tampered, &node, logged, &mut operator, &sink), leak::TOLD);
     node.stop();
 }
 
@@ -296,7 +298,7 @@ fn on_a_cluster_nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_f
     let roles: Vec<_> = apart.iter().map(|(command, machine)| (*command, serve(machine, command))).collect();
     submit(&mut operator);
     for (command, up) in roles {
-        operator.pieces.extend(shown(command, &up));
+        operator.pieces.extend(shown(command, &up, up.said()));
         operator.pieces.push(Piece::new(format!("all that kenh {command} has logged"), up.stop()));
     }
     let machine = bus.machine("kenh-control", &json!({"otlp": sink.url, "copies": [{"agency": "H29"}]}));
@@ -317,11 +319,12 @@ fn on_a_cluster_nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_f
         there.iter().all(|spec| spec.topic.to_string() != "view.G18.ho-so.main.1").then_some(())
     });
     let honest = listener(node.url(""), Some(format!("Bearer {}", node.token)));
-    assert_eq!(told(&honest, &node, &mut operator, &sink), Vec::<String>::new());
+    assert_eq!(told(&honest, &node, node.said(), &mut operator, &sink), Vec::<String>::new());
     assert_eq!(read(&bus, &topics), Vec::<String>::new());
 
-    leak::tell_too_much(&node, &mut operator);
-    assert_finds(&told(&leak::tampered(&honest), &node, &mut operator, &sink), leak::TOLD);
+    leak::tell_too_much(&mut operator);
+    let (tampered, logged) = (leak::tampered(&honest), leak::logged(node.said()));
+    assert_finds(&told(&tampered, &node, logged, &mut operator, &sink), leak::TOLD);
     // From here on the recipient's copy cannot be read: a record of its view is none.
     leak::give_too_much(&bus, &node);
     assert_finds(&leaks(&http::schemas(&honest, IN_SCHEMAS)), leak::RELEASED);
