@@ -43,7 +43,12 @@ fn a_new_code_passes_for_some_hours_with_a_warning() {
     relax(&place, &[&["--for", "24h", "--id", "ma-moi"], &WHY[..]].concat()).exits(3).prints("was made before");
     let rows = listed(&place);
     assert_eq!((&rows[0]["state"], &rows[0]["relaxation"]["rule"]), (&json!("in force"), &json!("code-list")));
-    place.kenh(["status"]).ok().prints("RELAXED:  code-list for NoiOHienTai.MaXa of dan-cu").prints("không từ chối");
+    // The node hears of it as of any decision.
+    until("the node to say so", || {
+        let status = place.kenh(["status"]).ok();
+        let said = status.stdout.contains("RELAXED:  code-list for NoiOHienTai.MaXa of dan-cu");
+        said.then(|| status.prints("không từ chối"))
+    });
     place.kenh(["doctor"]).ok().prints("ma-moi").prints("kenh rule restore");
 
     let checked = place.kenh(["check", PEOPLE, "--from", "people.jsonl"]).ok();

@@ -96,22 +96,32 @@ fn conflicting() -> Value {
     person
 }
 
+/// A person in a commune that no list has yet.
+fn of_a_new_commune() -> Value {
+    let mut person = people().remove(0);
+    person["SoDinhDanh"] = json!("001085000123");
+    person["NoiOHienTai"]["MaXa"] = json!("99999");
+    person
+}
+
 #[test]
 fn a_change_is_followed_from_its_submission_to_the_copies_and_no_value_of_it_is_told() {
     let receiver = Receiver::start();
     let place = Place::new();
+    place.relax("code-list", "NoiOHienTai.MaXa");
     let node = place.up(Some(&receiver.endpoint));
     let token = node.token.clone();
     assert_eq!(place.produce(&people(), Some(&receiver.endpoint)), Some(0));
     node.await_people(2);
     assert_eq!(place.produce(&[conflicting()], Some(&receiver.endpoint)), Some(3));
+    assert_eq!(place.produce(&[of_a_new_commune()], Some(&receiver.endpoint)), Some(0));
     // Both ends tell what is left when they stop.
     node.stop();
 
     // submit -> route: one trace, and the submission is the parent.
     let submits = receiver.spans("submit");
     let first = submits.iter().find(|s| s["attributes"]["kenh.admitted"] == 2).unwrap_or_else(|| panic!("{submits:?}"));
-    assert_eq!((submits.len(), &first["service"], &first["parent"]), (2, &json!("kenh-produce"), &json!("")));
+    assert_eq!((submits.len(), &first["service"], &first["parent"]), (3, &json!("kenh-produce"), &json!("")));
     let routes = receiver.spans("route");
     let (ours, others): (Vec<_>, Vec<_>) = routes.iter().partition(|r| r["trace"] == first["trace"]);
     assert!(!ours.is_empty() && !others.is_empty(), "{routes:?}");
@@ -150,7 +160,8 @@ fn a_change_is_followed_from_its_submission_to_the_copies_and_no_value_of_it_is_
         let points = metrics.iter().rfind(|m| m["name"] == name).unwrap()["points"].as_array().unwrap().clone();
         points.into_iter().find(|p| p["attributes"][label] == of).unwrap_or_else(|| panic!("no {of} of {name}"))
     };
-    assert_eq!(last("kenh_submitted_changes_total", "outcome", "admitted")["value"], 2.0);
+    assert_eq!(last("kenh_submitted_changes_total", "outcome", "admitted")["value"], 3.0);
+    assert_eq!(last("kenh_warnings_total", "rule", "code-list")["value"], 1.0);
     assert_eq!(last("kenh_submitted_changes_total", "outcome", "rejected")["value"], 1.0);
     let all = last("kenh_commit_seconds_bucket", "le", "+Inf")["value"].clone();
     assert_eq!(metrics.iter().rfind(|m| m["name"] == "kenh_commits_total").unwrap()["points"][0]["value"], all);
@@ -159,7 +170,7 @@ fn a_change_is_followed_from_its_submission_to_the_copies_and_no_value_of_it_is_
     let bytes = fs::read(receiver.file("bytes")).unwrap();
     let holds = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
     assert!(holds("dan-cu") && holds("view.H29.") && holds("kenh_copy_rows"), "the bytes are not readable as they are");
-    for secret in values(&people()).iter().chain(&["0987654321".to_owned(), token]) {
+    for secret in values(&people()).iter().chain(&["0987654321", "001085000123", &token].map(str::to_owned)) {
         assert!(!holds(secret), "{secret} was told");
     }
 }
