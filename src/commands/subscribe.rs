@@ -46,7 +46,7 @@ fn keep(subscribe: &Subscribe, config: &Config, reach: &Reach, store: &Store, ou
     let agency = &subscribe.agency;
     let known = Known::of(reach)?;
     let system = known.system(agency, subscribe.system.as_ref())?;
-    let Known { set, guest } = &known;
+    let Known { set, guest, .. } = &known;
     // An agency is told of its views by cards alone.
     let granted = set.views.values().any(|v| &v.activation.grant.recipient == agency && v.in_force(now_ms()));
     if !granted && guest.is_none() {
