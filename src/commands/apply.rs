@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Failure, elsewhere};
 use crate::cli::{Apply, Output};
 use crate::config::Config;
-use crate::node::Node;
+use crate::node::{Node, unsigned};
 use crate::output;
 use crate::time::now_ms;
 
@@ -30,6 +30,8 @@ pub fn run(apply: &Apply, config: &Config, output: Output) -> Result<(), Failure
     // A clock that was set back does not date a decision before the one it follows.
     let now = now_ms().max(set.at_ms);
     let plan = kenh_governance::plan(&declared, &set, &topics, now).map_err(|problems| refused(&problems, output))?;
+    // An empty bus begins unsigned with the first that is applied.
+    unsigned::may_hold(config.kafka.as_ref(), plan.after.trust.as_ref())?;
     let missing = withheld(&set, &plan.events, now);
     if !missing.is_empty() {
         return Err(lacking(&missing, &set, &plan, apply, output));

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kenh_consumers::store::CopyId;
 use kenh_consumers::store::postgres::{self, ShownTable};
 use kenh_domain::contract::Contract;
-use kenh_domain::control::ControlSet;
+use kenh_domain::control::{ControlSet, Trust};
 use kenh_domain::log::TopicPartition;
 use kenh_domain::names::{Agency, Dataset, Principal};
 use kenh_domain::receipt::Counts;
@@ -30,8 +30,8 @@ use super::{Failure, apply, up};
 use crate::cli::{Demo, LogKind, Output};
 use crate::config::{self, Config, Store};
 use crate::http::Server;
-use crate::node::Node;
 use crate::node::run::{RoleSet, Roles, system_of};
+use crate::node::{Node, unsigned};
 use crate::output;
 use crate::output::thousands;
 use crate::status::CopyStatus;
@@ -65,7 +65,8 @@ pub fn run(demo: &Demo, config: &mut Config, output: Output) -> Result<(), Failu
                     .into(),
             ));
         }
-        LogKind::Kafka => {}
+        // What it makes is signed by nobody.
+        LogKind::Kafka => unsigned::may_hold(config.kafka.as_ref(), Some(&Trust::Unsigned))?,
     }
     let store = config.store(demo.store).map_err(|e| Failure::Usage(e.to_string()))?;
     if demo.reset {

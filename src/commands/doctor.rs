@@ -19,9 +19,9 @@ use kenh_domain::topic::Topic;
 use serde::Serialize;
 
 use super::{Failure, chain};
-use crate::cli::{Doctor, Output};
+use crate::cli::{Doctor, Output, Profile};
 use crate::config::Config;
-use crate::node::{Node, Reach, read};
+use crate::node::{Node, Reach, read, unsigned};
 use crate::output;
 use crate::time::{day, now_ms};
 
@@ -95,6 +95,8 @@ pub fn run(doctor: &Doctor, config: &Config, output: Output) -> Result<(), Failu
             }
             let log = reach.log();
             let (set, ignored) = fold_control(&*log)?;
+            let elsewhere = unsigned::may_hold(config.kafka.as_ref(), Some(&Trust::Unsigned)).is_err();
+            genesis(&set, elsewhere || doctor.profile == Profile::Production, &mut report);
             control(&set, &ignored, &mut report);
             topics(&*log, &set, &mut report)?;
             grants(&set, &mut report);
@@ -206,17 +208,24 @@ fn fold_control(log: &dyn Log) -> Result<(ControlSet, Vec<String>), Failure> {
     Ok((set, ignored))
 }
 
-fn control(set: &ControlSet, ignored: &[String], report: &mut Report) {
+/// Where it must be signed, a bus that is not is red.
+fn genesis(set: &ControlSet, must_be_signed: bool, report: &mut Report) {
+    let verdict = if must_be_signed { Verdict::Red } else { Verdict::Yellow };
+    let begin =
+        if must_be_signed { "kenh roster found (docs/signatures.md)" } else { "kenh apply schemas broker-config" };
     match &set.trust {
-        None => report.add("genesis", Verdict::Yellow, "this bus has not begun", "kenh apply schemas broker-config"),
+        None => report.add("genesis", verdict, "this bus has not begun", begin),
         Some(Trust::Unsigned) => report.add(
             "genesis",
-            Verdict::Yellow,
+            verdict,
             "unsigned: whoever holds the directory can grant himself anything",
-            "for trials and single offices only",
+            "for trials on one machine only; a bus for agencies begins with `kenh roster found` (docs/signatures.md)",
         ),
         Some(Trust::Root(_)) => report.green("genesis", "names a root"),
     }
+}
+
+fn control(set: &ControlSet, ignored: &[String], report: &mut Report) {
     report.none_of(
         "control log",
         Verdict::Red,

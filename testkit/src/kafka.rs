@@ -146,6 +146,18 @@ impl Cluster {
         crate::outside::until("the broker to end", 3 * crate::PATIENCE, || (!process.exists()).then_some(()));
     }
 
+    /// Kills a node and starts it again with one more setting in its file.
+    ///
+    /// # Panics
+    /// When its file cannot be written, or it does not start.
+    pub fn restart_with(&self, node: u32, setting: &str) {
+        self.kill(node);
+        let file = self.dir.join(format!("node-{node}/server.properties"));
+        let settings = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{settings}{setting}\n")).unwrap();
+        self.restart(node);
+    }
+
     /// Starts a node that has ended again on its data and waits until it is ready.
     pub fn restart(&self, node: u32) {
         self.script("start", &[&node.to_string()]);

@@ -21,18 +21,24 @@ use crate::harness::Place;
 pub struct Bus {
     /// The log as the control role has it.
     pub control: KafkaLog,
-    cluster: Cluster,
+    pub cluster: Cluster,
+    nodes: u32,
     _one: MutexGuard<'static, ()>,
 }
 
 impl Bus {
-    /// Waits for its turn and starts a cluster; the router's and the serving role's certificates are in force.
+    /// On a cluster of one node.
     pub fn start() -> Self {
+        Self::of(1)
+    }
+
+    /// Waits for its turn and starts a cluster; the router's and the serving role's certificates are in force.
+    pub fn of(nodes: u32) -> Self {
         static ONE: Mutex<()> = Mutex::new(());
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let cluster = Cluster::start_tls(1);
-        let control = connect(&cluster, "kenh-control");
-        let bus = Self { control, cluster, _one: one };
+        let cluster = Cluster::start_tls(nodes);
+        let control = connect(&cluster, "kenh-control", nodes);
+        let bus = Self { control, cluster, nodes, _one: one };
         for role in ["kenh-router", "kenh-serve"] {
             bus.admit(role);
         }
@@ -48,7 +54,7 @@ impl Bus {
 
     /// The log as a system has it that shows its certificate.
     pub fn connect(&self, system: &str) -> KafkaLog {
-        connect(&self.cluster, system)
+        connect(&self.cluster, system, self.nodes)
     }
 
     /// A client that others wrote, with the certificate of a system.
@@ -66,7 +72,7 @@ impl Bus {
         let place = Place::new();
         let bootstrap = self.cluster.bootstrap();
         let mut config = json!({
-            "kafka": {"bootstrap": bootstrap, "replication": 1, "settings": self.cluster.identity(role, 1)},
+            "kafka": {"bootstrap": bootstrap, "replication": self.nodes, "settings": self.cluster.identity(role, 1)},
         });
         for (key, value) in more.as_object().into_iter().flatten() {
             config[key] = value.clone();
@@ -95,9 +101,9 @@ impl Bus {
     }
 }
 
-fn connect(cluster: &Cluster, system: &str) -> KafkaLog {
+fn connect(cluster: &Cluster, system: &str, nodes: u32) -> KafkaLog {
     let (bootstrap, settings) = (cluster.bootstrap().into(), cluster.identity(system, 1));
-    KafkaLog::connect(Options { bootstrap, settings, replication: 1 }).unwrap()
+    KafkaLog::connect(Options { bootstrap, settings, replication: nodes.try_into().unwrap() }).unwrap()
 }
 
 /// The machine's clock.

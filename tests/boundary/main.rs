@@ -6,7 +6,9 @@
 //! | [`bus`] | the cluster, a machine for each role, the certificates |
 //! | [`canary`] | nothing that is not granted is in anything that a recipient can reach, nor in what processes tell |
 //! | [`revoke`] | how long after a revocation a hostile client still gets records |
-//! | [`harness`] | a directory to run `kenh` in, shared with tests/cli |
+//! | [`signed`] | a grant counts with its signatures, and nothing that an operator writes past them |
+//! | [`production`] | `kenh doctor --profile production`: green on three brokers, red on each planted fault |
+//! | [`harness`], [`founded`] | a directory to run `kenh` in, a bus founded on a root: shared with tests/cli |
 //!
 //! One test at a time: the time that a revocation takes is measured.
 
@@ -20,7 +22,12 @@
 
 mod bus;
 mod canary;
+#[path = "../cli/founded.rs"]
+#[expect(dead_code, reason = "tests/cli uses the rest of it")]
+mod founded;
 #[path = "../cli/harness.rs"]
 #[expect(dead_code, reason = "tests/cli uses the rest of it")]
 mod harness;
+mod production;
 mod revoke;
+mod signed;

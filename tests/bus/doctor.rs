@@ -124,6 +124,28 @@ fn a_topic_with_other_partitions_than_declared_is_refused() {
     assert_eq!(cluster::connect(cluster.bootstrap()).topics().unwrap(), before, "something was made all the same");
 }
 
+/// Whoever reaches an unsigned bus grants himself anything: it is for one machine.
+#[test]
+fn an_unsigned_bus_on_a_cluster_elsewhere_is_refused() {
+    let (_turn, cluster) = cluster::take();
+    // No name of this machine's own, and it answers there.
+    let port = cluster.bootstrap().rsplit_once(':').unwrap().1;
+    let elsewhere = Operator::at(&format!("0.0.0.0:{port}"));
+    let texts = ["is not on this machine, and this bus is unsigned", "không có chữ ký", "kenh roster found"];
+    said(&elsewhere.apply(), 1, &texts);
+    assert_eq!(cluster::connect(cluster.bootstrap()).topics().unwrap(), [], "something was made all the same");
+
+    let here = Operator::at(cluster.bootstrap());
+    said(&here.apply(), 0, &[]);
+    for role in ["up", "route", "control", "serve"] {
+        said(&elsewhere.kenh(&[role]), 1, &texts);
+    }
+    for (operator, verdict) in [(&elsewhere, "red"), (&here, "yellow")] {
+        let (_, lines) = operator.doctor("genesis");
+        assert_eq!(lines[0]["verdict"], verdict, "{lines:?}");
+    }
+}
+
 /// Every role says where it looked and what to mend, and ends.
 #[test]
 fn a_wrong_bootstrap_is_refused_at_the_start() {

@@ -8,9 +8,9 @@ use kenh_testkit::kafka::Cluster;
 use serde_json::{Value, json};
 
 use crate::certificates::{Authority, Client, Identity, Reply};
+use crate::founded::new_key;
 use crate::harness::{PATIENCE, Place, Up, finish, repository, until};
 use crate::node::{UNITS, key, place, produce};
-use crate::signed::new_key;
 
 const APICURIO: &str = "/apis/registry/v3";
 

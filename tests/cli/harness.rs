@@ -87,10 +87,15 @@ impl Place {
     /// With the contracts, agencies and grants that are shipped.
     pub fn with_shipped() -> Self {
         let place = Self::new();
-        for folder in ["schemas", "broker-config"] {
-            copy(&repository().join(folder), &place.path(folder));
-        }
+        place.ship();
         place
+    }
+
+    /// Puts the shipped declared state there.
+    pub fn ship(&self) {
+        for folder in ["schemas", "broker-config"] {
+            copy(&repository().join(folder), &self.path(folder));
+        }
     }
 
     /// The same, applied.

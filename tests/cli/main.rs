@@ -17,6 +17,7 @@
 //! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies, a full disk, doctor |
 //! | [`review`] | a review: propose, read, vote, release |
 //! | [`relax`] | a rule that warns for some hours: who, which, and that it ends |
+//! | [`founded`] | a bus that is founded on a root, and whoever signs on it |
 //! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
 //! | [`tour`] | scripts/tour, as it is |
 //! | [`surface`] | help, completions, configuration, exit codes |
@@ -28,6 +29,7 @@ mod bad_input;
 mod certificates;
 mod declared;
 mod demo;
+mod founded;
 mod full_disk;
 mod harness;
 mod node;

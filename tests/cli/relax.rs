@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::bad_input::person;
+use crate::founded::Signed;
 use crate::harness::{Place, Said, Up, until};
-use crate::signed::Signed;
 
 const PEOPLE: &str = "dan-cu";
 
