@@ -32,6 +32,13 @@ pub const TOLD: &[(&str, &str)] = &[
     ("a span", "telemetry: leak-argument"),
 ];
 
+/// The same by the agencies' listener, to the recipient.
+pub const TOLD_THE_RECIPIENT: &[(&str, &str)] = &[
+    ("an answer of the registry", "h29-portal: GET /schemas/ids/1: leak-registry"),
+    ("an answer about a copy", "h29-portal: GET /v1/views/H29/ho-so/digest: leak-answer"),
+    ("a refusal", "h29-portal: GET /v1/views/H29/ho-so?view=khac: leak-refusal"),
+];
+
 /// By what governance releases.
 pub const RELEASED: &[(&str, &str)] = &[
     ("a doc in a view's schema", "GET /subjects/view.H29.ho-so.ro-ri.1-value/versions/1: leak-doc"),

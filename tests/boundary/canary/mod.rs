@@ -7,6 +7,7 @@
 //! | whoever shows the node's token | health, metrics, status, the recipient's copy, every refusal | none but what he sent himself, in the answer to it |
 //! | | registry ids 1 to 1000 and every subject | those of the dataset's own schemas: docs, defaults, aliases ([`IN_SCHEMAS`]); none in a view's |
 //! | | the catalogue | descriptions ([`IN_OFFERS`]) |
+//! | the recipient at the agencies' listener, with its certificate | the same, as far as it is let | those of the catalogue; none in schemas |
 //! | whoever shows no token | the refusal | none |
 //! | whoever reads log lines of `kenh up` and of the roles apart, at level trace | all of them | none |
 //! | whoever lists processes | arguments and environment of every process | none |
@@ -301,7 +302,13 @@ fn on_a_cluster_nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_f
         operator.pieces.extend(shown(command, &up, up.said()));
         operator.pieces.push(Piece::new(format!("all that kenh {command} has logged"), up.stop()));
     }
-    let machine = bus.machine("kenh-control", &json!({"otlp": sink.url, "copies": [{"agency": "H29"}]}));
+    let shown = bus.cluster.identity("kenh-serve", 1);
+    let over_tls = json!({
+        "agencies": "127.0.0.1:0", "certificate": shown["ssl.certificate.location"], "key": shown["ssl.key.location"],
+        "authorities": shown["ssl.ca.location"],
+    });
+    let more = json!({"otlp": sink.url, "copies": [{"agency": "H29"}], "http": over_tls});
+    let machine = bus.machine("kenh-control", &more);
     let node = serve(&machine, "up");
     junk(&bus);
     operator.produce("G01", &[change(2, "a", "hai", "79"), change(1, "e", "nam", "79")], 0);
@@ -321,6 +328,14 @@ fn on_a_cluster_nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_f
     let honest = listener(node.url(""), Some(format!("Bearer {}", node.token)));
     assert_eq!(told(&honest, &node, node.said(), &mut operator, &sink), Vec::<String>::new());
     assert_eq!(read(&bus, &topics), Vec::<String>::new());
+    let url = format!("https://{}", node.listens("http.agencies"));
+    let recipient = http::agency(url, &bus.cluster.identity("h29-portal", 1));
+    let got = http::dump_as_recipient(&recipient, IN_OFFERS);
+    let copy = got.iter().find(|p| p.place.ends_with("export?format=jsonl")).unwrap();
+    assert!(copy.bytes.windows(5).any(|text| text == b"\"79\"}"), "the dump lacks what is granted");
+    assert_eq!(leaks(&got), Vec::<String>::new());
+    let got = http::dump_as_recipient(&leak::tampered(&recipient), IN_OFFERS);
+    assert_finds(&leaks(&got), leak::TOLD_THE_RECIPIENT);
 
     leak::tell_too_much(&mut operator);
     let (tampered, logged) = (leak::tampered(&honest), leak::logged(node.said()));
