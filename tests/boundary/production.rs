@@ -25,7 +25,7 @@ fn doctor_is_green_on_three_brokers_of_ours_and_red_on_each_planted_fault() {
         "auto.create.topics.enable=true",
         "unclean.leader.election.enable=true",
         "allow.everyone.if.no.acl.found=true",
-        "default.replication.factor=1",
+        "transaction.state.log.replication.factor=1",
         "min.insync.replicas=1",
     ] {
         bus.cluster.restart_with(2, fault);
