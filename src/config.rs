@@ -81,9 +81,15 @@ pub const KEYS: &[(&str, &str, &str, &str)] = &[
         "registry",
         "KENH_REGISTRY",
         "",
-        "A Confluent-compatible registry (`http://host:port`) that readers use beside the built-in one: `kenh apply` registers released schemas there under their ids, `kenh doctor` compares.",
+        "A Confluent-compatible registry (`https://host:port`; on this machine, or without a token, also `http://…`) that readers use beside the built-in one: `kenh apply` registers released schemas there under their ids, `kenh doctor` compares.",
     ),
     ("registry_token", "", "", "The password of its Basic authorisation, as `file:PATH` or `env:NAME`."),
+    (
+        "registry_authorities",
+        "",
+        "those of the machine",
+        "File (PEM) with the authorities of which one must have vouched for its certificate.",
+    ),
     ("otlp", "KENH_OTLP", "", "Where traces and metrics are sent over OTLP/HTTP, such as `http://127.0.0.1:4318`."),
 ];
 
@@ -252,10 +258,12 @@ impl Http {
 /// A registry beside the built-in one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Registry {
-    /// `http://host:port`.
+    /// `https://host:port`, or `http://…`.
     pub url: String,
     /// The password of its Basic authorisation.
     pub token: Option<String>,
+    /// Who may vouch for its certificate; none: the authorities of the machine.
+    pub authorities: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -286,6 +294,7 @@ struct File {
     otlp: Option<String>,
     registry: Option<String>,
     registry_token: Option<String>,
+    registry_authorities: Option<PathBuf>,
 }
 
 /// The configuration as resolved.
@@ -439,7 +448,7 @@ impl Config {
             None => None,
             Some(url) => {
                 let token = file.registry_token.as_deref().map(|t| resolve("registry_token", t, &get)).transpose()?;
-                Some(Registry { url, token })
+                Some(Registry { url, token, authorities: file.registry_authorities })
             }
         };
         let written = file.postgres.unwrap_or_default();

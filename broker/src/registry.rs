@@ -2,12 +2,13 @@
 //!
 //! It asks for schemas by id and for the latest of a subject, and registers what was released under the id that it has
 //! already (another's import mode; releasing is no matter of a registry). It keeps nothing (a schema's text never changes
-//! under its id: who asks often keeps it), and speaks plain HTTP only, to a registry on loopback or behind a proxy that
-//! ends TLS. It blocks: call it from a thread of its own, never from an async task.
+//! under its id: who asks often keeps it). A token travels over TLS, or stays on this machine. It blocks: call it from a thread of its own, never from an async task.
 //!
 //! Source: Confluent's documentation, "Schema Registry API Reference".
 
 use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kenh_domain::wire::SchemaId;
@@ -73,6 +74,15 @@ pub enum RegistryError {
     /// The address cannot be used. It is not shown: somebody may have put a password into it.
     #[error("the address of the registry cannot be used: {0}")]
     Address(&'static str),
+    /// The file of authorities cannot be used.
+    #[error("the registry's authorities cannot be read from {}", file.display())]
+    Authorities {
+        /// Which file.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// No subject is called so.
     #[error("{0:?} is not the name of a subject")]
     Subject(String),
@@ -136,20 +146,46 @@ impl fmt::Debug for RegistryClient {
     }
 }
 
+/// Whether `host:port/path` is this machine by its very name.
+fn is_loopback(host: &str) -> bool {
+    let host = host.split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 impl RegistryClient {
-    /// A client of the registry at `url` (`http://host:port`), with `token` as the password of its Basic authorisation.
-    /// Nothing is asked yet.
+    /// A client of the registry at `url` (`https://host:port`, or `http://…`), with `token` as the password of its Basic
+    /// authorisation. Over TLS one of `authorities` (a file, PEM; none: those of the machine) must have vouched for the
+    /// server's certificate. Nothing is asked yet.
     ///
     /// # Errors
-    /// [`RegistryError::Address`].
-    pub fn new(url: &str, token: Option<&str>) -> Result<Self, RegistryError> {
+    /// [`RegistryError::Address`], also where a token would travel in clear; [`RegistryError::Authorities`].
+    pub fn new(url: &str, token: Option<&str>, authorities: Option<&Path>) -> Result<Self, RegistryError> {
         let url = url.trim_end_matches('/');
-        let host = url.strip_prefix("http://").ok_or(RegistryError::Address("it does not begin with http://"))?;
+        let secure = url.strip_prefix("https://");
+        let host = secure.or_else(|| url.strip_prefix("http://"));
+        let host = host.ok_or(RegistryError::Address("it begins neither with https:// nor with http://"))?;
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c)) {
             return Err(RegistryError::Address("it is no host and port"));
         }
         if host.contains('@') {
             return Err(RegistryError::Address("it holds a user name; give the token apart"));
+        }
+        if token.is_some() && secure.is_none() && !is_loopback(host) {
+            return Err(RegistryError::Address("the token would travel in clear; say https://"));
+        }
+        let mut client = reqwest::blocking::Client::builder();
+        if let Some(file) = authorities {
+            let unusable = |source: Box<dyn std::error::Error + Send + Sync>| RegistryError::Authorities {
+                file: file.to_owned(),
+                source,
+            };
+            let pem = std::fs::read(file).map_err(|e| unusable(e.into()))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unusable(e.into()))?;
+            if certificates.is_empty() {
+                return Err(unusable("it holds no certificate".into()));
+            }
+            client = client.tls_certs_only(certificates);
         }
         let mut builder = SrSettings::new_builder(url.to_string());
         // No proxy that the environment names may see the token.
@@ -157,7 +193,8 @@ impl RegistryClient {
         if token.is_some() {
             builder.set_basic_authorization(USER, token);
         }
-        let settings = builder.build().map_err(|_| RegistryError::Address("no client can be made for it"))?;
+        let settings =
+            builder.build_with(client).map_err(|_| RegistryError::Address("no client can be made for it"))?;
         Ok(Self { settings, url: url.to_string() })
     }
 

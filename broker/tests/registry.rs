@@ -3,12 +3,13 @@
 // The helpers are test code too: they say what they expect by unwrapping.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 
 use kenh_broker::registry::{Asked, Registered, RegistryClient, RegistryError};
 use kenh_domain::wire::SchemaId;
+use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod};
 
 /// What the server was asked: path, authorisation.
 type Request = (String, Option<String>);
@@ -22,28 +23,33 @@ fn serve(answers: &[(u16, &str)]) -> (String, Receiver<Request>) {
     std::thread::spawn(move || {
         for (status, body) in answers {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_string();
-            let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-            let given = headers.iter().find_map(|line| {
-                let (name, value) = line.split_once(": ")?;
-                name.eq_ignore_ascii_case("authorization").then(|| value.to_string())
-            });
-            asked.send((path, given)).unwrap();
-            write!(
-                stream,
-                "HTTP/1.1 {status} .\r\ncontent-type: application/vnd.schemaregistry.v1+json\r\n\
-                 content-length: {}\r\nconnection: close\r\n\r\n{body}",
-                body.len()
-            )
-            .unwrap();
+            asked.send(answer(&mut stream, status, &body)).unwrap();
         }
     });
     (url, requests)
 }
 
+/// Reads one request and answers it.
+fn answer(stream: &mut (impl Read + Write), status: u16, body: &str) -> Request {
+    let mut lines = BufReader::new(&mut *stream).lines().map_while(Result::ok);
+    let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_string();
+    let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let given = headers.iter().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("authorization").then(|| value.to_string())
+    });
+    write!(
+        stream,
+        "HTTP/1.1 {status} .\r\ncontent-type: application/vnd.schemaregistry.v1+json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    (path, given)
+}
+
 fn client(url: &str) -> RegistryClient {
-    RegistryClient::new(url, Some("bi-mat")).unwrap()
+    RegistryClient::new(url, Some("bi-mat"), None).unwrap()
 }
 
 #[test]
@@ -63,7 +69,7 @@ fn the_latest_schema_of_a_subject_comes_with_id_and_version() {
     let expected = Registered { id: SchemaId(12), version: Some(3), schema: "\"long\"".into() };
     assert_eq!(client(&url).latest("data.dan-cu-value").unwrap(), expected);
     assert_eq!(requests.recv().unwrap().0, "/subjects/data.dan-cu-value/versions/latest");
-    let open = RegistryClient::new(&format!("{url}/"), None).unwrap();
+    let open = RegistryClient::new(&format!("{url}/"), None, None).unwrap();
     assert_eq!(open.latest("data.dan-cu-value").unwrap(), expected);
     assert_eq!(requests.recv().unwrap(), ("/subjects/data.dan-cu-value/versions/latest".into(), None));
 }
@@ -130,15 +136,59 @@ fn a_schema_is_registered_under_its_id_and_the_answer_is_given_as_it_is() {
 
 #[test]
 fn an_address_or_subject_that_cannot_be_is_refused_before_anything_is_sent() {
-    for url in
-        ["", "localhost:8081", "https://localhost", "http://", "http://u:bi-mat@host", "http://a b", "http://a?b"]
+    for url in ["", "localhost:8081", "ftp://localhost", "http://", "http://u:bi-mat@host", "http://a b", "http://a?b"]
     {
-        let error = RegistryClient::new(url, None).unwrap_err();
+        let error = RegistryClient::new(url, None, None).unwrap_err();
         assert!(matches!(error, RegistryError::Address(_)), "{error:?}");
         assert!(!format!("{error}{error:?}").contains("bi-mat"));
     }
-    let client = RegistryClient::new("http://127.0.0.1:9", None).unwrap();
+    let error = RegistryClient::new("http://registry.example:8081", Some("bi-mat"), None).unwrap_err();
+    assert!(error.to_string().contains("in clear; say https://") && !error.to_string().contains("bi-mat"), "{error}");
+    for here in ["http://localhost:1", "http://[::1]:1/apis", "http://127.0.0.2"] {
+        assert!(RegistryClient::new(here, Some("bi-mat"), None).is_ok(), "{here}");
+    }
+    let client = RegistryClient::new("http://127.0.0.1:9", None, None).unwrap();
     for subject in ["", "a b", "a?b", "a#b", "a%2Fb", "a\nb", &"x".repeat(257)] {
         assert!(matches!(client.latest(subject), Err(RegistryError::Subject(_))), "{subject:?} was sent");
+    }
+}
+
+#[test]
+fn over_tls_somebody_believed_must_have_vouched_for_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let itself = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (file("cert.pem", itself.cert.pem()), file("key.pem", itself.signing_key.serialize_pem()));
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    acceptor.set_certificate_chain_file(&certificate).unwrap();
+    acceptor.set_private_key_file(&key, SslFiletype::PEM).unwrap();
+    let acceptor = acceptor.build();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Who does not believe the certificate goes away here.
+            let Ok(mut stream) = acceptor.accept(stream.unwrap()) else { continue };
+            answer(&mut stream, 200, r#"{"schema":"\"string\""}"#);
+            let _ = stream.shutdown();
+        }
+    });
+    let asks = |authorities| RegistryClient::new(&url, Some("bi-mat"), authorities).unwrap().schema(SchemaId(7));
+    assert_eq!(asks(Some(&*certificate)).unwrap(), "\"string\"");
+    let stranger = file("other.pem", other.cert.pem());
+    for authorities in [None, Some(&*stranger)] {
+        let error = asks(authorities).unwrap_err();
+        assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
+    }
+    for (name, text) in
+        [("none.pem", ""), ("damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+    {
+        let error = RegistryClient::new(&url, None, Some(&*file(name, text.into()))).unwrap_err();
+        assert!(matches!(error, RegistryError::Authorities { .. }) && error.to_string().contains(name), "{error:?}");
     }
 }

@@ -108,7 +108,7 @@ fn same(set: &ControlSet, id: SchemaId, theirs: &str) -> bool {
 /// Registers there what it lacks, under our ids, and says how many versions of subjects that were. Nothing is registered
 /// while one of our ids names another schema there. Said again, it goes on where it was.
 pub fn register(to: &Registry, set: &ControlSet) -> Result<usize, RegisterError> {
-    let client = RegistryClient::new(&to.url, to.token.as_deref())?;
+    let client = RegistryClient::new(&to.url, to.token.as_deref(), to.authorities.as_deref())?;
     let compared = compare(&client, set)?;
     if let Some(id) = compared.taken.first() {
         return Err(RegisterError::Taken(*id));

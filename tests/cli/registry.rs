@@ -25,7 +25,7 @@ const VIEW: &str = "view.H29.dan-cu.main.1";
 
 fn settings(up: &Up) -> SrSettings {
     let mut builder = SrSettings::new_builder(up.url(""));
-    builder.no_proxy().set_basic_authorization("anybody", Some(&up.token)).build().unwrap()
+    builder.no_proxy().set_basic_authorization("anybody", Some(&up.token), None).build().unwrap()
 }
 
 fn place() -> Place {
@@ -42,7 +42,7 @@ fn supplied(schema: &str) -> SuppliedSchema {
 fn our_own_client_finds_schemas_by_id_and_subject() {
     let place = place();
     let up = Up::start(&place, &[]);
-    let client = RegistryClient::new(&up.url(""), Some(&up.token)).unwrap();
+    let client = RegistryClient::new(&up.url(""), Some(&up.token), None).unwrap();
     let latest = client.latest(CONTRACT).unwrap();
     let by_id = client.schema(latest.id).unwrap();
     assert_eq!(by_id, latest.schema);
@@ -51,7 +51,7 @@ fn our_own_client_finds_schemas_by_id_and_subject() {
     assert_eq!(canonical(&latest.schema), canonical(&shipped));
     assert!(matches!(client.schema(SchemaId(9_999_999)), Err(RegistryError::Missing { code: 40_403, .. })));
     assert!(matches!(client.latest("ho-tich-value"), Err(RegistryError::Missing { code: 40_401, .. })));
-    let stranger = RegistryClient::new(&up.url(""), Some("wrong")).unwrap();
+    let stranger = RegistryClient::new(&up.url(""), Some("wrong"), None).unwrap();
     assert!(matches!(stranger.latest(CONTRACT), Err(RegistryError::Denied { .. })));
     up.stop();
 }

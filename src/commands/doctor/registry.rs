@@ -14,13 +14,13 @@ const LATEST: &str = "subjects end in the same schema there";
 /// Adds one line for each of the three.
 pub fn check(to: &Registry, set: &ControlSet, report: &mut Report) {
     if let Err(error) = compare(to, set, report) {
-        let to_do = "start it, or mend registry and registry_token in kenh.yaml";
+        let to_do = "start it, or mend registry, registry_token and registry_authorities in kenh.yaml";
         report.add(ANSWERS, Verdict::Red, chain(&error), to_do);
     }
 }
 
 fn compare(to: &Registry, set: &ControlSet, report: &mut Report) -> Result<(), RegistryError> {
-    let client = RegistryClient::new(&to.url, to.token.as_deref())?;
+    let client = RegistryClient::new(&to.url, to.token.as_deref(), to.authorities.as_deref())?;
     let compared = elsewhere::compare(&client, set)?;
     report.green(ANSWERS, format!("asked for {} schemas and {} subjects", compared.ids, compared.subjects));
     let taken = compared.taken.iter().map(|id| format!("schema {id} is another one there"));
