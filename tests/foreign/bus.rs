@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// People in the demo. So few that none of them leaves H29's rows; [`MOVED`] do that.
-const CITIZENS: &str = "6000";
+pub const CITIZENS: &str = "6000";
 
 /// Personal IDs of made-up women who lived among H29's rows and moved away before any client reads.
 pub const MOVED: [&str; 3] = ["001304980001", "001304980002", "001304980003"];

@@ -20,6 +20,7 @@
 mod boundary;
 mod bus;
 mod clients;
+mod oracle;
 mod partitioner;
 mod readers;
 mod registry;
