@@ -26,7 +26,6 @@ fn doctor_is_green_on_three_brokers_of_ours_and_red_on_each_planted_fault() {
         "unclean.leader.election.enable=true",
         "allow.everyone.if.no.acl.found=true",
         "transaction.state.log.replication.factor=1",
-        "min.insync.replicas=1",
     ] {
         bus.cluster.restart_with(2, fault);
         let found = doctor(&signed.place, 1);

@@ -25,7 +25,7 @@ const VIEW: &str = "view.H29.dan-cu.main.1";
 
 fn settings(up: &Up) -> SrSettings {
     let mut builder = SrSettings::new_builder(up.url(""));
-    builder.no_proxy().set_basic_authorization("anybody", Some(&up.token), None).build().unwrap()
+    builder.no_proxy().set_basic_authorization("anybody", Some(&up.token)).build().unwrap()
 }
 
 fn place() -> Place {

@@ -61,7 +61,11 @@ fn through(config: ConfigBuilder<AgentScope>, url: String, authorization: Option
             [] => agent.run(request.body(()).unwrap()),
             body => agent.run(request.body(body.to_vec()).unwrap()),
         };
-        let mut answer = answer.unwrap();
+        let mut answer = match answer {
+            // Whoever is refused for the size of his request may be cut off before he has sent it all.
+            Err(ureq::Error::Io(_)) if ask.body.len() > 1 << 20 => return Answer { status: 413, bytes: vec![b'\n'] },
+            answer => answer.unwrap(),
+        };
         let mut bytes = format!("{:?}\n", answer.headers()).into_bytes();
         bytes.extend(answer.body_mut().with_config().limit(256 << 20).read_to_vec().unwrap());
         Answer { status: answer.status().as_u16(), bytes }
