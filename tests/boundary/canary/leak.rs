@@ -34,7 +34,7 @@ pub const TOLD: &[(&str, &str)] = &[
 
 /// The same by the agencies' listener, to the recipient.
 pub const TOLD_THE_RECIPIENT: &[(&str, &str)] = &[
-    ("an answer of the registry", "h29-portal: GET /schemas/ids/1: leak-registry"),
+    ("an answer of the registry", "h29-portal: GET /subjects: leak-registry"),
     ("an answer about a copy", "h29-portal: GET /v1/views/H29/ho-so/digest: leak-answer"),
     ("a refusal", "h29-portal: GET /v1/views/H29/ho-so?view=khac: leak-refusal"),
 ];
@@ -91,7 +91,7 @@ pub fn tampered<'a>(honest: &'a Listener<'a>) -> impl Fn(&Ask) -> Answer + 'a {
     move |ask| {
         let mut answer = honest(ask);
         let more: &[u8] = match ask.path.as_str() {
-            "/schemas/ids/1" => b"CHIMYEN-leak-registry",
+            "/schemas/ids/1" | "/subjects" => b"CHIMYEN-leak-registry",
             "/v1/views/H29/ho-so/digest" => b"CHIMYEN-leak-answer",
             "/v1/views/H29/ho-so?view=khac" => b"CHIMYEN-leak-refusal",
             "/metrics" => b"CHIMYEN-leak-metric",
