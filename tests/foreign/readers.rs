@@ -33,9 +33,16 @@ fn wanted(dataset: &str) -> BTreeMap<String, Value> {
     rows.into_iter().map(|(key, row)| (key, plain(row))).collect()
 }
 
-/// Keys of rows that are not the same in both.
-fn differing<'a>(some: &'a BTreeMap<String, Value>, others: &'a BTreeMap<String, Value>) -> BTreeSet<&'a String> {
-    some.keys().chain(others.keys()).filter(|key| some.get(*key) != others.get(*key)).collect()
+/// Holds rows to the oracle's. They are made up, so that one may be shown.
+#[track_caller]
+fn same(who: &str, dataset: &str, rows: &BTreeMap<String, Value>) {
+    let wanted = wanted(dataset);
+    let differ = |key: &&String| rows.get(*key) != wanted.get(*key);
+    let differing: BTreeSet<_> = rows.keys().chain(wanted.keys()).filter(differ).collect();
+    if let Some(key) = differing.first() {
+        let (got, wanted, count) = (rows.get(*key), wanted.get(*key), differing.len());
+        panic!("{who}: {dataset}: {count} rows differ; {key} is {got:?} and not {wanted:?}");
+    }
 }
 
 /// 10 and 10.0 are one number: JSON has one kind of them, languages print them in two.
@@ -56,9 +63,7 @@ fn reads_the_oracles_rows(name: &str, mut client: Command) {
     for (dataset, view) in BOTH.iter().zip(told["views"].as_array_mut().unwrap()) {
         let Value::Object(rows) = view["rows"].take() else { panic!("{name}: {dataset}: no rows") };
         let rows: BTreeMap<String, Value> = rows.into_iter().map(|(key, row)| (key, plain(row))).collect();
-        let wanted = wanted(dataset);
-        let differing = differing(&rows, &wanted);
-        assert!(differing.is_empty(), "{name}: {dataset}: {} rows differ: {differing:?}", differing.len());
+        same(name, dataset, &rows);
         // Whoever left the view, a tombstone of it was seen.
         let left = bus.node.left("H29", dataset);
         assert!(left > 0, "nobody left {dataset}: this proves nothing of tombstones");
@@ -78,9 +83,7 @@ fn reads_the_oracles_rows(name: &str, mut client: Command) {
 #[test]
 fn an_export_gives_the_oracles_rows() {
     for dataset in BOTH {
-        let (ours, wanted) = (exported(shared(), dataset), wanted(dataset));
-        let differing = differing(&ours, &wanted);
-        assert!(differing.is_empty(), "{dataset}: {} rows differ: {differing:?}", differing.len());
+        same("export", dataset, &exported(shared(), dataset));
     }
 }
 

@@ -78,7 +78,7 @@ fn applied(receiver: &Receiver) -> Vec<(String, String, i64, i64)> {
 }
 
 /// The names that docs/metrics.md lists (held to `src/metrics.rs` by a test there), as they travel over OTLP.
-fn documented() -> BTreeSet<String> {
+pub fn documented() -> BTreeSet<String> {
     let docs = fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
     let rows = docs.lines().filter_map(|line| line.strip_prefix("| `"));
     let names = rows.flat_map(|row| {
