@@ -54,17 +54,8 @@ fn rows(all: BTreeMap<String, Value>, of_it: impl Fn(&Value) -> bool, fields: &[
     all.into_iter().filter(|(_, row)| of_it(row)).map(|(key, row)| (key, only(&row, fields))).collect()
 }
 
-/// These fields of a record, one level deep at most.
+/// These fields of a record under their names in a view, where a path has `_` for its dots.
 fn only(row: &Value, fields: &[&str]) -> Value {
-    let mut kept = Map::new();
-    for field in fields {
-        match field.split_once('.') {
-            None => _ = kept.insert((*field).to_owned(), row[*field].clone()),
-            Some((outer, inner)) => {
-                let within = kept.entry(outer).or_insert_with(|| Map::new().into());
-                within[inner] = row[outer][inner].clone();
-            }
-        }
-    }
-    kept.into()
+    let at = |path: &str| path.split('.').fold(row, |value, name| &value[name]).clone();
+    fields.iter().map(|path| (path.replace('.', "_"), at(path))).collect::<Map<_, _>>().into()
 }
