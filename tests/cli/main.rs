@@ -18,6 +18,7 @@
 //! | [`review`] | a review: propose, read, vote, release |
 //! | [`relax`] | a rule that warns for some hours: who, which, and that it ends |
 //! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
+//! | [`sign_elsewhere`] | a file signed on a machine that has no node and no configuration |
 //! | [`tour`] | scripts/tour, as it is |
 //! | [`surface`] | help, completions, configuration, exit codes |
 
@@ -36,6 +37,7 @@ mod registry;
 mod relax;
 mod review;
 mod secrecy;
+mod sign_elsewhere;
 mod signed;
 mod store_postgres;
 mod surface;
