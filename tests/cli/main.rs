@@ -16,6 +16,7 @@
 //! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
 //! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies, a full disk, doctor |
 //! | [`review`] | a review: propose, read, vote, release |
+//! | [`grants`] | grants asked for, suspended and resumed; law, supersession, emergencies, the catalogue |
 //! | [`relax`] | a rule that warns for some hours: who, which, and that it ends |
 //! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
 //! | [`sign_elsewhere`] | a file signed on a machine that has no node and no configuration |
@@ -30,6 +31,7 @@ mod certificates;
 mod declared;
 mod demo;
 mod full_disk;
+mod grants;
 mod harness;
 mod node;
 mod own_data;
