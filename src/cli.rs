@@ -509,6 +509,8 @@ pub enum ReviewCommand {
     },
     /// Check a declared grant against everything in force, write its review, and put it to the vote
     Grant(ProposeGrant),
+    /// Sign a proposal or a vote; the same as kenh sign, and needs no node and no configuration either
+    Sign(Sign),
     /// Approve a proposal, as owner or data-protection officer
     Approve(Cast),
     /// Refuse a proposal, with a reason

@@ -24,7 +24,7 @@ mod time;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use cli::{Cli, Command, New, RosterCommand};
+use cli::{Cli, Command, New, ReviewCommand, RosterCommand};
 use commands::Failure;
 use config::Config;
 use node::run::RoleSet;
@@ -83,7 +83,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::New(New::Dataset(new)) => return commands::new_dataset::run(new, output),
         Command::Enroll(enroll) => return commands::enroll::run(enroll, cli.config.as_deref(), output),
         Command::Key(key) => return commands::key::run(key, output),
-        Command::Sign(sign) => return commands::key::sign(sign, output),
+        Command::Sign(sign) | Command::Review(ReviewCommand::Sign(sign)) => return commands::key::sign(sign, output),
         Command::Roster(sign @ RosterCommand::Sign { .. }) => return commands::roster::sign(sign, output),
         _ => {}
     }

@@ -27,6 +27,7 @@ const INVALID: &[(&str, &str, &str, &str)] = &[
     ("dan-cu", "blood-group", "values", "NhomMau"),
     ("dan-cu", "commune-not-of-that-day", "code-list", "NoiOHienTai.MaXa"),
     ("dan-cu", "ethnic-group", "element", "DanToc"),
+    ("dan-cu", "february-31", "day-of-month", "NgaySinh.day"),
     ("dan-cu", "month-13", "maximum", "NgaySinh.month"),
     ("dan-cu", "personal-id-contradicts-birth-year", "id-birth-year", "NgaySinh.year"),
     ("dan-cu", "personal-id-contradicts-sex", "id-sex", "GioiTinh"),

@@ -47,6 +47,22 @@ pub fn year(days: i32) -> i32 {
     civil(days).0
 }
 
+/// How many days a month has, from 1 for January; none where there is no such month. In a year that is not known,
+/// February has 29.
+#[must_use]
+pub const fn days_in_month(year: Option<i64>, month: i64) -> Option<i64> {
+    let leap = match year {
+        Some(year) => year % 4 == 0 && (year % 100 != 0 || year % 400 == 0),
+        None => true,
+    };
+    match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
+        4 | 6 | 9 | 11 => Some(30),
+        2 => Some(if leap { 29 } else { 28 }),
+        _ => None,
+    }
+}
+
 /// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`; for years a text can hold.
 fn days(year: i64, month: i64, day: i64) -> i32 {
     let y = if month <= 2 { year - 1 } else { year };
@@ -81,6 +97,19 @@ mod tests {
     use jiff::civil::Date;
     use jiff::{Span, ToSpan as _};
     use proptest::prelude::*;
+
+    #[test]
+    fn the_days_of_a_month() {
+        let february = |year| days_in_month(year, 2);
+        let of = |year| february(Some(year));
+        assert_eq!([of(2000), of(1900), of(2024), of(2023), february(None)].map(Option::unwrap), [29, 28, 29, 28, 29]);
+        for month in 1..=12 {
+            let last = days_in_month(Some(2024), month).unwrap();
+            assert!(parse(&format!("2024-{month:02}-{last:02}")).is_some(), "{month}");
+            assert!(parse(&format!("2024-{month:02}-{:02}", last + 1)).is_none(), "{month}");
+        }
+        assert_eq!([0, 13, -1].map(|month| days_in_month(None, month)), [None; 3]);
+    }
 
     #[test]
     fn only_real_days_in_the_one_form_are_dates() {

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::element::Element;
+
 /// A language that officials read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lang {
@@ -183,6 +185,9 @@ rules! {
     IdBirthYear "id-birth-year" CrossField {
         en: "year of birth and personal ID contradict each other", do: "compare both with the document",
         vi: "năm sinh không khớp số định danh", lam: "đối chiếu cả hai với giấy tờ gốc" }
+    DayOfMonth "day-of-month" CrossField {
+        en: "the month does not have that day", do: "compare day, month and year with the document; leave out what is not known",
+        vi: "tháng không có ngày đó", lam: "đối chiếu ngày, tháng, năm với giấy tờ gốc; bỏ trống phần chưa biết" }
     VersionLow "version-low" OutOfDomain {
         en: "the version is below 1", do: "count versions of a record from 1",
         vi: "phiên bản nhỏ hơn 1", lam: "đánh số phiên bản của bản ghi từ 1" }
@@ -297,7 +302,8 @@ impl Rule {
             | Self::MaxLength
             | Self::CodeList
             | Self::IdSex
-            | Self::IdBirthYear => None,
+            | Self::IdBirthYear
+            | Self::DayOfMonth => None,
         }
     }
 }
@@ -311,19 +317,21 @@ pub struct Rejection {
     pub field: String,
     /// More about it; never a value of the record.
     pub detail: String,
+    /// The data element whose form the field should have.
+    pub element: Option<Element>,
 }
 
 impl Rejection {
     /// A rejection of the whole record.
     #[must_use]
     pub const fn record(rule: Rule) -> Self {
-        Self { rule, field: String::new(), detail: String::new() }
+        Self { rule, field: String::new(), detail: String::new(), element: None }
     }
 
     /// A rejection for one field.
     #[must_use]
     pub fn field(rule: Rule, field: impl Into<String>) -> Self {
-        Self { rule, field: field.into(), detail: String::new() }
+        Self { rule, field: field.into(), detail: String::new(), element: None }
     }
 
     /// The same, with more about it.
@@ -333,7 +341,14 @@ impl Rejection {
         self
     }
 
-    /// The sentence, with field and detail.
+    /// The same, of a value that should be one of this element: the sentence then says the element's form.
+    #[must_use]
+    pub const fn of(mut self, element: Element) -> Self {
+        self.element = Some(element);
+        self
+    }
+
+    /// The sentence, with field, detail, and name and form of the element.
     #[must_use]
     pub fn message(&self, lang: Lang) -> String {
         let sentence = self.rule.message(lang);
@@ -343,7 +358,8 @@ impl Rejection {
             (false, Lang::Vi) => format!("trường {}: ", self.field),
         };
         let detail = if self.detail.is_empty() { String::new() } else { format!(" ({})", self.detail) };
-        format!("{field}{sentence}{detail}")
+        let form = self.element.map_or_else(String::new, |e| format!(" ({}: {})", e.name(), e.form(lang)));
+        format!("{field}{sentence}{detail}{form}")
     }
 }
 

@@ -311,6 +311,24 @@ fn tell(told: &Explanation) {
     );
 }
 
+/// Why nothing is asked for on this basis: it stands on no article on record, or on one that is not in force. On a bus
+/// that records no law a basis is kept as it is written.
+fn unfounded(set: &ControlSet, basis: &str) -> Option<String> {
+    if set.articles.is_empty() {
+        return None;
+    }
+    match set.articles.values().find(|article| article.bears(basis)) {
+        None => Some(format!(
+            "there is no article {basis:?} on record; `kenh law list` shows those there are: write an id, or a citation and \
+             after a comma where in it. Record another as broker-config/laws/ has them"
+        )),
+        Some(article) if !article.in_force(now_ms()) => {
+            Some(format!("article {} is not in force today; `kenh law list` shows from when until when", article.id))
+        }
+        Some(_) => None,
+    }
+}
+
 /// Writes a grant's document, as somebody would by hand; whether it holds is asked when it is proposed or applied.
 fn request(asked: &RequestGrant, set: &ControlSet) -> Result<(), Failure> {
     let missing = |what: String| Err(Failure::because(what));
@@ -323,6 +341,9 @@ fn request(asked: &RequestGrant, set: &ControlSet) -> Result<(), Failure> {
     let known: BTreeSet<&str> = offer.fields.iter().map(|f| f.path.as_str()).collect();
     if let Some(other) = asked.fields.iter().find(|path| !known.contains(path.as_str())) {
         return missing(format!("{} has no field {other}; `kenh catalog {}` shows them", asked.dataset, asked.dataset));
+    }
+    if let Some(wrong) = asked.basis.iter().find_map(|basis| unfounded(set, basis)) {
+        return missing(wrong);
     }
     let id = match &asked.id {
         Some(id) => id.clone(),

@@ -38,6 +38,11 @@ pub fn run(command: &LawCommand, config: &Config, out: Output) -> Result<(), Fai
             })?;
             let changed = Article { until: Some(*until), ..known.clone() };
             let standing = life::resting_on(&set, known, now);
+            let event = ControlEvent::Law(changed);
+            // What cannot be set is not planned either; on a signed bus whoever takes the signed event in says so.
+            if !set.is_signed() {
+                kenh_governance::Plan::of_events(&set, vec![event.clone()], now).map_err(Failure::because)?;
+            }
             show(&standing, out);
             let n = standing.len();
             if *plan {
@@ -47,7 +52,6 @@ pub fn run(command: &LawCommand, config: &Config, out: Output) -> Result<(), Fai
                 ));
                 return Ok(());
             }
-            let event = ControlEvent::Law(changed);
             if set.is_signed() {
                 let file = request.clone().unwrap_or_else(|| format!("{id}.law.json").into());
                 return grant::to_sign(&set, &[event], &file);
@@ -67,6 +71,9 @@ pub fn agency(command: &AgencyCommand, config: &Config, out: Output) -> Result<(
     let AgencyCommand::Supersede { old, new } = command;
     if let Some(unknown) = [old, new].into_iter().find(|name| !set.agencies.contains_key(*name)) {
         return Err(Failure::because(format!("there is no agency {unknown}; declare it in broker-config/agencies/")));
+    }
+    if old == new {
+        return Err(Failure::Usage(format!("{old} does not take its own place: name the agency that comes second")));
     }
     let touched = life::touched_by(&set, old, now_ms());
     show(&touched, out);

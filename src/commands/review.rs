@@ -33,9 +33,13 @@ const MAX_DAYS: u16 = 90;
 
 /// `kenh review …`
 pub fn run(command: &ReviewCommand, config: &Config, out: Output) -> Result<(), Failure> {
+    if let ReviewCommand::Sign(sign) = command {
+        return super::key::sign(sign, out);
+    }
     let (log, set) = super::show::load(config)?;
     let log = log.as_deref();
     match command {
+        ReviewCommand::Sign(_) => Ok(()),
         ReviewCommand::List => list(&set, out),
         ReviewCommand::Show { id, dir, format, lang } => show(find(&set, id)?, dir, (*format, *lang), &set, out),
         ReviewCommand::Grant(asked) => grant(asked, &set, log, out),

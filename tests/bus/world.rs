@@ -43,6 +43,7 @@ pub struct Grant {
     pub rows: Option<RowsOf>,
     pub pseudonym: bool,
     pub purpose: &'static str,
+    pub basis: &'static str,
     pub duration: &'static str,
     pub ended: bool,
 }
@@ -58,6 +59,7 @@ pub fn grant(id: &'static str, recipient: &'static str, fields: Fields) -> Grant
         rows: None,
         pseudonym: false,
         purpose: "Thử nghiệm",
+        basis: "Điều 1",
         duration: "P12M",
         ended: false,
     }
@@ -78,11 +80,11 @@ impl Grant {
     }
 
     fn yaml(&self) -> String {
-        let Self { id, recipient, dataset, view, purpose, duration, .. } = self;
+        let Self { id, recipient, dataset, view, purpose, basis, duration, .. } = self;
         let state = if self.ended { "ended" } else { "active" };
         let mut text = format!(
             "kind: Grant\nstate: {state}\nid: {id}\nrecipient: {recipient}\nsystems: [{}]\ndataset: {dataset}\n\
-             view: {view}\npurpose: {purpose}\nlegalBasis: [Điều 1]\nduration: {duration}\nfields:\n",
+             view: {view}\npurpose: {purpose}\nlegalBasis: [{basis}]\nduration: {duration}\nfields:\n",
             system(recipient)
         );
         for (path, name) in self.fields {

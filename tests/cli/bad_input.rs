@@ -168,6 +168,8 @@ fn each_bad_record_is_named_and_the_others_go_on() {
         .exits(3)
         .complains("record 8 (line 8): code-list NoiOHienTai.MaXa")
         .complains("mã không có trong danh mục")
+        .complains("personal-id: personal ID, 12 digits")
+        .complains("personal-id: số định danh cá nhân, 12 chữ số")
         .complains("check the code and its start date against the list / đối chiếu mã")
         .prints(&format!("{} rejected; nothing was sent", file.rejected()));
 }

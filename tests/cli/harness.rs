@@ -332,6 +332,12 @@ impl<'a> Up<'a> {
         answer(call.send_json(body).unwrap())
     }
 
+    /// POST of a text that says it is JSON, with the node's token.
+    pub fn post_text(&self, path: &str, body: &str) -> Answer {
+        let call = self.agent.post(self.url(path)).header("Authorization", format!("Bearer {}", self.token));
+        answer(call.header("Content-Type", "application/json").send(body).unwrap())
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status().unwrap();

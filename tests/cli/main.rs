@@ -16,9 +16,11 @@
 //! | [`registry`] | the registry as schema_registry_converter and Confluent's Python client see it |
 //! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies, a full disk, doctor |
 //! | [`review`] | a review: propose, read, vote, release |
+//! | [`grants`] | grants asked for, suspended and resumed; law, supersession, emergencies, the catalogue |
 //! | [`relax`] | a rule that warns for some hours: who, which, and that it ends |
 //! | [`founded`] | a bus that is founded on a root, and whoever signs on it |
 //! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
+//! | [`sign_elsewhere`] | a file signed on a machine that has no node and no configuration |
 //! | [`tour`] | scripts/tour, as it is |
 //! | [`surface`] | help, completions, configuration, exit codes |
 
@@ -31,6 +33,7 @@ mod declared;
 mod demo;
 mod founded;
 mod full_disk;
+mod grants;
 mod harness;
 mod node;
 mod own_data;
@@ -38,6 +41,7 @@ mod registry;
 mod relax;
 mod review;
 mod secrecy;
+mod sign_elsewhere;
 mod signed;
 mod store_postgres;
 mod surface;

@@ -113,6 +113,40 @@ fn confluents_content_type_and_error_codes() {
     up.stop();
 }
 
+#[test]
+fn a_schema_that_is_nested_too_deep_is_refused_everywhere() {
+    let deep = (0..1_000).fold(r#""int""#.to_owned(), |inner, n| {
+        format!(r#"{{"type":"record","name":"R{n}","fields":[{{"name":"f","type":{inner}}}]}}"#)
+    });
+    let place = Place::with_shipped_applied();
+    place.write("schemas/dan-cu/v2.avsc", &deep);
+    place.edit("schemas/dan-cu/contract.yaml", "\nversion: 1.0.0", "\nversion: 1.1.0");
+    let before = place.kenh(["schema", "list"]).ok().stdout;
+    for args in [&["schema", "propose", "dan-cu", "--author", "an"][..], &["apply", "schemas", "broker-config"]] {
+        let said = place.kenh(args).exits(3).complains("schemas/dan-cu/v2.avsc").complains("nest");
+        assert!(said.stderr.len() < 2_000, "{}", said.stderr);
+    }
+    assert_eq!(place.kenh(["review", "list", "--output", "json"]).ok().json(), json!([]));
+    assert_eq!(place.kenh(["schema", "list"]).ok().stdout, before);
+
+    let up = Up::start(&place, &[]);
+    let subjects = up.get("/subjects").text();
+    for path in [
+        "/subjects/dan-cu-value",
+        "/subjects/dan-cu-value/versions",
+        "/compatibility/subjects/dan-cu-value/versions/latest",
+    ] {
+        // As a text in the question, as the protocol has it; and as the question itself.
+        let asked = up.post(path, &json!({ "schema": deep }));
+        assert!([403, 422].contains(&asked.status), "{path}: {} {}", asked.status, asked.text());
+        assert!(asked.json()["error_code"].is_number() && asked.body.len() < 1_000, "{}", asked.text());
+        let raw = up.post_text(path, &format!(r#"{{"schema":{deep}}}"#));
+        assert!([403, 422].contains(&raw.status), "{path}: {} {}", raw.status, raw.text());
+    }
+    assert_eq!(up.get("/subjects").text(), subjects);
+    up.stop();
+}
+
 /// The values of a topic's records, as they lie in the log, read as a system of the recipient.
 fn records(up: &Up, topic: &str, system: &str, partitions: u32) -> Vec<Vec<u8>> {
     let from: Vec<Value> =

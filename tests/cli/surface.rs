@@ -34,6 +34,7 @@ const COMMANDS: &[&[&str]] = &[
     &["review", "list"],
     &["review", "show"],
     &["review", "grant"],
+    &["review", "sign"],
     &["review", "approve"],
     &["review", "refuse"],
     &["review", "take-up"],

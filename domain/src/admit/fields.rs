@@ -6,9 +6,10 @@ use regex::Regex;
 use unicode_normalization::is_nfc;
 
 use super::RulesError;
+use super::beside::Beside;
 use crate::contract::{CodeListUse, Contract, FieldRules};
 use crate::date;
-use crate::element::{self, Element};
+use crate::element::Element;
 use crate::relaxation::Relaxed;
 use crate::rule::{Rejection, Rule};
 use crate::schema::{NullBranch, Path, Schema, Spans, Type, Value};
@@ -17,7 +18,7 @@ use crate::schema::{NullBranch, Path, Schema, Spans, Type, Value};
 pub(super) struct FieldChecks {
     root: Node,
     lists: Vec<ListCheck>,
-    identity: Option<Identity>,
+    beside: Beside,
 }
 
 /// A type with the rules that apply where it stands.
@@ -55,13 +56,6 @@ struct ListCheck {
     codes: HashSet<String>,
 }
 
-/// A personal ID beside sex and year of birth.
-struct Identity {
-    id: Path,
-    sex: Option<Path>,
-    year: Option<Path>,
-}
-
 /// What the rules have found in a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
@@ -72,7 +66,7 @@ pub struct Found {
 }
 
 /// Findings as they come: how many are wanted, and which only warn.
-struct Findings<'a> {
+pub(super) struct Findings<'a> {
     most: usize,
     relaxed: &'a Relaxed,
     key: &'a [String],
@@ -80,13 +74,15 @@ struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    fn add(&mut self, rule: Rule, field: &str, detail: &str) {
-        if self.relaxed.covers(rule, field) && rule.protects().is_none() && !self.key.iter().any(|key| key == field) {
-            if !self.found.warnings.contains(&rule) {
-                self.found.warnings.push(rule);
+    pub(super) fn add(&mut self, rejection: Rejection) {
+        let Rejection { rule, field, .. } = &rejection;
+        let relaxed = self.relaxed.covers(*rule, field) && rule.protects().is_none();
+        if relaxed && !self.key.iter().any(|key| key == field) {
+            if !self.found.warnings.contains(rule) {
+                self.found.warnings.push(*rule);
             }
         } else if !self.full() {
-            self.found.rejections.push(Rejection::field(rule, field).with(detail));
+            self.found.rejections.push(rejection);
         }
     }
 
@@ -117,27 +113,13 @@ impl FieldChecks {
             return Err(RulesError::Path { dataset: dataset(), path: path.clone(), version, hint: names(schema) });
         }
         let mut lists = Vec::new();
-        let mut identity = (None, None, None);
         for (dotted, rules) in &contract.fields {
             let Some(path) = schema.path(dotted) else { continue };
             if let Some(list) = &rules.code_list {
-                lists.push(list_check(contract, schema, path.clone(), list)?);
-            }
-            match rules.element.as_deref().and_then(|e| e.parse().ok()) {
-                Some(Element::PersonalId) => {
-                    identity.0.get_or_insert(path);
-                }
-                Some(Element::Sex) => {
-                    identity.1.get_or_insert(path);
-                }
-                Some(Element::BirthYear) => {
-                    identity.2.get_or_insert(path);
-                }
-                _ => {}
+                lists.push(list_check(contract, schema, path, list)?);
             }
         }
-        let identity = identity.0.map(|id| Identity { id, sex: identity.1, year: identity.2 });
-        Ok(Self { root, lists, identity })
+        Ok(Self { root, lists, beside: Beside::compile(contract, schema) })
     }
 
     /// Appends up to `most` violations that refuse, and every relaxed rule that is broken before there are so many.
@@ -158,10 +140,8 @@ impl FieldChecks {
                 list.check(schema, body, spans, &mut findings);
             }
         }
-        if let Some(identity) = &self.identity
-            && !findings.full()
-        {
-            identity.check(schema, body, spans, &mut findings);
+        if !findings.full() {
+            self.beside.check(schema, body, spans, &mut findings);
         }
     }
 }
@@ -299,29 +279,13 @@ impl ListCheck {
             code.push_str(&text_of(schema.value(body, spans, with)).unwrap_or_default());
         }
         if !self.codes.contains(&code) {
-            findings.add(Rule::CodeList, self.path.dotted(), &self.name);
+            findings.add(Rejection::field(Rule::CodeList, self.path.dotted()).with(&self.name));
         }
     }
 }
 
-impl Identity {
-    fn check(&self, schema: &Schema, body: &[u8], spans: &Spans, findings: &mut Findings<'_>) {
-        let value = |path: &Option<Path>| path.as_ref().and_then(|p| text_of(schema.value(body, spans, p)));
-        let Some(states) = value(&Some(self.id.clone())).and_then(|id| element::personal_id_states(&id)) else {
-            return;
-        };
-        let blame = |path: &Option<Path>| path.as_ref().map_or("", |p| p.dotted()).to_owned();
-        // Sex 0 is "unknown" and contradicts nothing.
-        if value(&self.sex).is_some_and(|sex| sex != "0" && sex != states.0.to_string()) {
-            findings.add(Rule::IdSex, &blame(&self.sex), "");
-        }
-        if value(&self.year).is_some_and(|year| year != states.1.to_string()) {
-            findings.add(Rule::IdBirthYear, &blame(&self.year), "");
-        }
-    }
-}
-
-fn text_of(value: Value<'_>) -> Option<String> {
+/// A value as text, by which it is looked up and compared; none for those that are not.
+pub(super) fn text_of(value: Value<'_>) -> Option<String> {
     Some(match value {
         Value::Text(text) => text.to_owned(),
         Value::Int(n) => n.to_string(),
@@ -339,7 +303,7 @@ struct Walk<'a, 'f, 'g> {
 
 impl<'a> Walk<'a, '_, '_> {
     fn reject(&mut self, rule: Rule, dotted: &str) {
-        self.findings.add(rule, dotted, "");
+        self.findings.add(Rejection::field(rule, dotted));
     }
 
     fn node(&mut self, node: &Node) -> Option<()> {
@@ -476,8 +440,10 @@ impl<'a> Walk<'a, '_, '_> {
         if rules.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(text)) {
             self.reject(Rule::Pattern, dotted);
         }
-        if let Some(Err(rule)) = rules.element.map(|e| e.check(text)) {
-            self.findings.add(rule, dotted, rules.element.map_or("", Element::name));
+        if let Some(element) = rules.element
+            && let Err(rule) = element.check(text)
+        {
+            self.findings.add(Rejection::field(rule, dotted).of(element));
         }
     }
 

@@ -9,6 +9,7 @@
 //! rules, version, time of update, effective date. A rule that is [relaxed](crate::relaxation) is passed over and kept as a
 //! warning; which are, and until when, is asked at the latest marker, as is the clock ([`AsOf`]).
 
+mod beside;
 mod fields;
 
 use std::collections::HashMap;

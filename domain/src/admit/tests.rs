@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+mod beside;
+
 use super::*;
 use crate::contract::{CodeListUse, FieldRules, Provider, SchemaVersion};
 use crate::names::Dataset;
+use crate::rule::Lang;
 
 const SCHEMA: &str = r#"{"type":"record","name":"R","fields":[
     {"name":"id","type":"string"},
@@ -145,15 +148,7 @@ fn an_offline_check_shows_all_violations() {
 }
 
 fn relaxing(rules: &[(Rule, Option<&str>)]) -> Relaxed {
-    let relaxation = |(rule, field): &(Rule, Option<&str>)| crate::relaxation::Relaxation {
-        id: "r".parse().unwrap(),
-        dataset: Dataset::new("d").unwrap(),
-        rule: *rule,
-        field: field.map(Into::into),
-        reason: "thử".into(),
-        ends_ms: i64::MAX,
-    };
-    rules.iter().map(relaxation).collect::<Vec<_>>().iter().collect()
+    rules.iter().map(|(rule, field)| (*rule, field.map(Into::into))).collect()
 }
 
 /// What becomes of a row by G01 while rules are relaxed: the warnings, or the first rule that refuses it.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use kenh_domain::contract::{Contract, Effective, Provider, Terms, VersionSource};
-use kenh_domain::limits::{MAX_CONTROL_BYTES, MAX_PARTITIONS};
+use kenh_domain::limits::{MAX_CONTROL_BYTES, MAX_PARTITIONS, MAX_SCHEMA_DEPTH};
 use kenh_domain::names::{Agency, Dataset};
 use kenh_domain::schema::{Schema, Type};
 
@@ -338,7 +338,15 @@ fn schemas(contract: &Path, problems: &mut Vec<Problem>) -> Vec<DeclaredSchema> 
 
 /// A schema's compact JSON, and the schema.
 fn schema(text: &str) -> Result<(String, Schema), String> {
-    let json: serde_json::Value = serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))?;
+    let json: serde_json::Value = serde_json::from_str(text).map_err(|e| match e.to_string() {
+        // serde_json says it in words alone, well before the stack is short.
+        deep if deep.starts_with("recursion limit exceeded") => format!(
+            "nested too deep at line {} column {}; a schema has at most {MAX_SCHEMA_DEPTH} levels",
+            e.line(),
+            e.column()
+        ),
+        other => format!("not JSON: {other}"),
+    })?;
     let compact = json.to_string();
     let schema = Schema::parse(&compact).map_err(|e| {
         let cause = std::error::Error::source(&e).map(|c| format!(": {c}")).unwrap_or_default();

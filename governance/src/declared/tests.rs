@@ -338,7 +338,7 @@ fn hostile_files_are_refused_and_cost_nothing() {
         ("x.yaml", b"kind: Agency\nname: A\0\n".to_vec(), "x.yaml:2"),
         ("x.yaml", vec![b'#'; (1 << 20) + 1], "x.yaml: the file is larger than 1048576 bytes"),
         ("thu/v1.avsc", b"\xff\xfe{\0".to_vec(), "thu/v1.avsc:1:1: the file is not UTF-8"),
-        ("thu/v1.avsc", "[".repeat(100_000).into_bytes(), "thu/v1.avsc: not JSON"),
+        ("thu/v1.avsc", "[".repeat(100_000).into_bytes(), "thu/v1.avsc: nested too deep at line 1"),
         (
             "thu/v1.avsc",
             br#"{"type":"record","name":"R","fields":[{"name":"Ma","type":"R"}]}"#.to_vec(),

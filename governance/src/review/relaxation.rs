@@ -168,12 +168,25 @@ fn allowed(set: &ControlSet, contract: &Contract, relaxation: &Relaxation, now_m
 
 /// The fields whose values may break the rule while it is relaxed.
 fn concerned(contract: &Contract, relaxation: &Relaxation) -> Vec<String> {
-    let named = |path: &str| relaxation.field.as_deref().is_none_or(|field| field == path);
-    let open = contract
-        .fields
-        .iter()
-        .filter(|(path, rules)| named(path) && !contract.key.contains(path) && bears(rules, relaxation.rule));
-    open.map(|(path, _)| path.clone()).collect()
+    let blamed: Vec<String> = match relaxation.rule {
+        // It is the rule of a year of birth, and blames the day beside it.
+        Rule::DayOfMonth => days(contract),
+        rule => contract.fields.iter().filter(|(_, rules)| bears(rules, rule)).map(|(path, _)| path.clone()).collect(),
+    };
+    let named = |path: &String| relaxation.field.as_ref().is_none_or(|field| field == path);
+    blamed.into_iter().filter(|path| named(path) && !contract.key.contains(path)).collect()
+}
+
+/// The days of dates of birth in parts.
+fn days(contract: &Contract) -> Vec<String> {
+    let Some(schema) = contract.latest().and_then(|version| Schema::parse(&version.schema).ok()) else {
+        return Vec::new();
+    };
+    let years = contract.fields.iter().filter(|(_, rules)| rules.element.as_deref() == Some(Element::BirthYear.name()));
+    let beside = years.filter_map(|(year, _)| Some((year.rsplit_once('.')?.0, ["month", "day"])));
+    let whole =
+        beside.filter(|(date, parts)| parts.iter().all(|part| schema.path(&format!("{date}.{part}")).is_some()));
+    whole.map(|(date, _)| format!("{date}.day")).collect()
 }
 
 /// Whether a field's rules in the contract can be broken in this way.

@@ -31,7 +31,7 @@ on_every_log!(
 );
 
 /// The newest edition that rests on a grant.
-fn view(bus: &Bus, grant: &Grant) -> ViewEntry {
+pub fn view(bus: &Bus, grant: &Grant) -> ViewEntry {
     bus.control_set().view_of_grant(&grant.id.parse().unwrap()).unwrap().clone()
 }
 
@@ -40,7 +40,7 @@ fn end(bus: &Bus, topic: &Topic) -> Position {
 }
 
 /// Some records of three provinces, one of them cancelled.
-fn people() -> Vec<Sent> {
+pub fn people() -> Vec<Sent> {
     let place = |n: i64| ["79", "01", "48"][usize::try_from(n % 3).unwrap()];
     let mut changes: Vec<Sent> =
         (0..12).map(|n| sent(&format!("k{n}"), 1, record(&format!("k{n}"), "An", place(n), n))).collect();
@@ -194,7 +194,7 @@ fn a_narrowed_grant_ends_first(ground: &dyn Fn() -> Ground) {
     assert!(!bus.log().topics().unwrap().iter().any(|spec| spec.topic == old));
 }
 
-fn nothing_is_left(bus: &Bus, grant: &Grant, topic: &Topic, rows: usize) {
+pub fn nothing_is_left(bus: &Bus, grant: &Grant, topic: &Topic, rows: usize) {
     assert!(matches!(bus.copy(grant).shown(), Err(CopyError::None(_))));
     let principal = Principal::new(&system(grant.recipient)).unwrap();
     let read = bus.log().bounds(&principal, &TopicPartition::new(topic.clone(), 0));
@@ -251,7 +251,7 @@ fn a_grant_ends_by_the_time_of_the_log(ground: &dyn Fn() -> Ground) {
     nothing_is_left(&bus, &ends, &topic, held);
 }
 
-fn find(value: &[u8], text: &str) -> bool {
+pub fn find(value: &[u8], text: &str) -> bool {
     value.windows(text.len()).any(|w| w == text.as_bytes())
 }
 

@@ -5,6 +5,7 @@ mod changes;
 mod copies;
 mod full;
 mod grants;
+mod laws;
 mod relaxations;
 mod restarts;
 mod schemas;
