@@ -71,7 +71,7 @@ fn a_new_code_passes_for_some_hours_with_a_warning() {
     // What somebody says may come from standard input, so that it stands in no list of processes.
     let restore = |why: &str| place.kenh_reading(["rule", "restore", "ma-moi", "--reason", "-"], why);
     restore(" \n").exits(2).complains("standard input is empty");
-    restore(&"dài".repeat(1_024)).exits(2).complains("standard input has more than 4096 bytes");
+    restore(&"dài".repeat(1_025)).exits(2).complains("standard input has more than 4096 bytes");
     restore("Danh mục đã cập nhật\n").ok().complains("rejects again");
     place.kenh(["rule", "restore", "ma-moi"]).ok().complains("nothing to do");
     assert_eq!(
