@@ -7,6 +7,7 @@ use kenh_domain::control::{Activation, ControlSet, ViewEntry, ViewNo};
 use kenh_domain::element::Element;
 use kenh_domain::filter::{Atom, Filter};
 use kenh_domain::grant::{Grant, KeyForm, Mask};
+use kenh_domain::law::standing_on;
 use kenh_domain::log::Position;
 use kenh_domain::names::Agency;
 use kenh_domain::schema::{Schema, Spans};
@@ -20,15 +21,23 @@ use super::{
     Counts, Held, Hit, NewlySeen, Review, Sample, SeenField, Severity, Whom, Words, class_of, held, sample, schemas,
     standing, words,
 };
+use crate::declared::Template;
 use crate::duration::Duration;
 
 /// Under which pseudonyms of samples are made: they stand for no real one.
 const SAMPLE_LABEL: &str = "sample";
 
 /// Examines `grant` against everything in `set`, with what is known of `counts`, as of `now_ms` (milliseconds since 1970,
-/// UTC). A grant for a view that its recipient has already is reviewed as the change of that view.
+/// UTC). `template` is the one that the grant names, if it names one and it is there. A grant for a view that its recipient
+/// has already is reviewed as the change of that view.
 #[must_use]
-pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i64) -> Review {
+pub fn examine_grant(
+    set: &ControlSet,
+    grant: &Grant,
+    template: Option<&Template>,
+    counts: &Counts,
+    now_ms: i64,
+) -> Review {
     let mut review = Review {
         title: Words::new(
             format!("Grant {}: {} receives {}", grant.id, grant.recipient, grant.dataset),
@@ -37,7 +46,7 @@ pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i
         dataset: grant.dataset.clone(),
         synthetic: false,
         at_ms: now_ms,
-        facts: facts(set, grant),
+        facts: facts(set, grant, template),
         changes: Vec::new(),
         findings: Vec::new(),
         hits: Vec::new(),
@@ -47,6 +56,8 @@ pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i
         union: Vec::new(),
     };
     people(set, grant, &mut review);
+    articles(set, grant, now_ms, &mut review);
+    review.found(super::template::beyond(grant, template));
     let Some(contract) = set.contracts.get(&grant.dataset).map(|c| &**c) else {
         let says = Words::new(
             format!("there is no contract for {}", grant.dataset),
@@ -67,7 +78,7 @@ pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i
         }
     }
     classes(contract, grant, &mut review);
-    law(contract, grant, &mut review);
+    term(contract, grant, &mut review);
     linked(set, contract, grant, now_ms, &mut review);
     if contract.provider(&grant.recipient).is_some() {
         let says = Words::new(
@@ -87,8 +98,8 @@ fn same_view(a: &Grant, b: &Grant) -> bool {
     (&a.recipient, &a.dataset, &a.view) == (&b.recipient, &b.dataset, &b.view)
 }
 
-fn facts(set: &ControlSet, grant: &Grant) -> Vec<(Words, Words)> {
-    let mut out = Vec::new();
+fn facts(set: &ControlSet, grant: &Grant, template: Option<&Template>) -> Vec<(Words, Words)> {
+    let mut out = super::template::facts(grant, template);
     let mut say = |en: &str, vi: &str, what: Words| out.push((Words::new(en, vi), what));
     let title = |agency: &Agency| match set.agencies.get(agency) {
         Some(document) => format!("{agency}, {}", document.title),
@@ -166,12 +177,38 @@ fn classes(contract: &Contract, grant: &Grant, review: &mut Review) {
     }
 }
 
-/// An article, and an end.
-fn law(contract: &Contract, grant: &Grant, review: &mut Review) {
-    if grant.legal_basis.iter().all(|article| article.trim().is_empty()) {
+/// Articles of law that are on record and in force: a grant on another does not start, so that nobody signs it in vain.
+fn articles(set: &ControlSet, grant: &Grant, now_ms: i64, review: &mut Review) {
+    if grant.legal_basis.iter().all(|basis| basis.trim().is_empty()) {
         let says = Words::new("it names no article of law", "không nêu căn cứ pháp lý");
         review.find(Severity::Blocks, "no-legal-basis", "", says);
     }
+    for basis in grant.legal_basis.iter().filter(|basis| !basis.trim().is_empty()) {
+        if !set.articles.values().any(|article| article.bears(basis)) {
+            let en = format!("{basis}: no such article is on record; have it recorded first, or cite one that is");
+            let vi = format!("{basis}: căn cứ này chưa được ghi nhận; hãy ghi nhận trước hoặc viện dẫn căn cứ đã có");
+            review.find(Severity::Blocks, "law-unknown", "", Words::new(en, vi));
+        }
+    }
+    for article in standing_on(set.articles.values(), grant) {
+        if let Some(until) = article.until.filter(|until| until.ends_ms() <= now_ms) {
+            let en = format!("{} is out of force: its last day was {until}", article.citation);
+            let vi = format!("{} đã hết hiệu lực: ngày cuối cùng là {until}", article.citation);
+            review.find(Severity::Blocks, "law-over", "", Words::new(en, vi));
+        } else if now_ms < article.from.starts_ms() {
+            let en =
+                format!("{} is in force from {} only; the grant cannot start before", article.citation, article.from);
+            let vi = format!(
+                "{} chỉ có hiệu lực từ {}; văn bản không thể có hiệu lực trước ngày đó",
+                article.citation, article.from
+            );
+            review.find(Severity::Attention, "law-to-come", "", Words::new(en, vi));
+        }
+    }
+}
+
+/// An end that the law allows.
+fn term(contract: &Contract, grant: &Grant, review: &mut Review) {
     match grant.duration.parse::<Duration>() {
         Err(error) => review.find(
             Severity::Blocks,
@@ -329,6 +366,8 @@ fn changes(contract: &Contract, current: Option<&Grant>, grant: &Grant, review: 
         (current.legal_basis != grant.legal_basis, "the legal basis", "căn cứ pháp lý"),
         (current.systems != grant.systems, "the systems that read", "các hệ thống được đọc"),
         (current.duration != grant.duration, "how long it holds", "thời hạn"),
+        (current.template != grant.template, "the template", "mẫu"),
+        (current.emergency != grant.emergency, "whether it is for an emergency", "tính khẩn cấp"),
     ] {
         if differs {
             review.changes.push(Words::new(format!("changed: {en}"), format!("thay đổi: {vi}")));
