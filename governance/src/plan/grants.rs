@@ -15,7 +15,7 @@ use crate::declared::{DeclaredGrant, Item, Problem};
 use crate::duration::Duration;
 use crate::layout;
 use crate::registry::subjects;
-use crate::review::{Finding, template};
+use crate::review::{Finding, given, template};
 
 /// The label under which pseudonyms and hashes of a recipient and purpose are derived. The number at its end rises when
 /// a secret is to be replaced, which makes a new edition.
@@ -49,6 +49,7 @@ impl<'a> Planner<'a> {
         for item in active {
             let problems = self.problems.len();
             self.refer(item);
+            self.may_be_given(item);
             if self.problems.len() == problems {
                 self.grant(item);
             }
@@ -159,6 +160,37 @@ impl<'a> Planner<'a> {
         if let Err(error) = self.compile(grant, None) {
             self.problems.push(wrong_shape(item, &error));
         }
+    }
+
+    /// No secret field as it is, and nobody in clear beside their pseudonym: the words are those of the review.
+    fn may_be_given(&mut self, item: &Item<DeclaredGrant>) {
+        let grant = &item.value.grant;
+        let Some(contract) = self.contracts.get(&grant.dataset).map(|c| &c.contract) else { return };
+        let others: Vec<_> =
+            self.others(grant).filter_map(|g| Some((&self.contracts.get(&g.dataset)?.contract, g))).collect();
+        let found = given::classes(contract, grant).0.into_iter().chain(given::linked(contract, grant, others).0);
+        let mut problems = Vec::new();
+        for Finding { code, field, says, .. } in found {
+            let (key, hint) = match code {
+                "secret-field" => (mark_of(grant, &field), "leave it out, or let its mask be null or a constant"),
+                "pseudonym-beside-clear" => ("key".to_owned(), "end the other grant first, or leave this one out"),
+                _ => continue,
+            };
+            problems.push(item.problem(&key, says.en, hint));
+        }
+        self.problems.append(&mut problems);
+    }
+
+    /// What else the recipient of `grant` holds when everything declared is in force: the declared grants that are or can
+    /// come into force, and those that stand undeclared.
+    fn others<'s>(&'s self, grant: &'s Grant) -> impl Iterator<Item = &'s Grant> {
+        let declared = &self.declared.grants;
+        let can_be = |g: &Grant| !self.standing(g).is_empty() || self.control.view_of_grant(&g.id).is_none();
+        let to_be = declared.iter().filter(|i| !i.value.ended).map(|i| &i.value.grant).filter(move |g| can_be(g));
+        let is_declared = |g: &Grant| declared.iter().any(|i| i.value.grant.id == g.id);
+        let standing = self.control.views.values().filter(|v| layout::stands(v, self.now_ms));
+        let undeclared = standing.map(|v| &v.activation.grant).filter(move |g| !is_declared(g));
+        to_be.chain(undeclared).filter(move |g| g.recipient == grant.recipient && !same_view(g, grant))
     }
 
     fn compile(&self, grant: &Grant, fixed: Option<&str>) -> Result<Shape, ShapeError> {
@@ -458,6 +490,10 @@ impl<'a> Planner<'a> {
                 if let Err(error) = self.compile_fixed(view, grant) {
                     let message = format!("this version breaks a grant in force: {}", chain(&error));
                     problems.push(item.problem("version", message, "keep the field's type and add another field"));
+                }
+                for Finding { field, says, .. } in given::secret(&item.value.contract, grant) {
+                    let message = format!("grant {} gives {field}, and {}", grant.id, says.en);
+                    problems.push(item.problem("version", message, "end that grant, or mask the field in it, first"));
                 }
                 let personal = item.value.contract.gives_personal(grant);
                 if personal && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {

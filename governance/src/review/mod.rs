@@ -13,6 +13,7 @@
 //! number that the caller brings.
 
 mod contract;
+pub(crate) mod given;
 mod grant;
 pub mod page;
 mod relaxation;

@@ -415,6 +415,45 @@ fn a_pseudonymised_view_is_refused_beside_a_clear_key_of_the_same_people() {
 }
 
 #[test]
+fn across_datasets_it_is_refused_where_both_are_found_by_the_same_identifier_of_a_person() {
+    let mut set = shipped();
+    // A second dataset of the same people: G12 holds it in clear, and is to have the first one under a pseudonym.
+    let mut other = contract(&set, "dan-cu");
+    other.dataset = "thue".parse().unwrap();
+    set.contracts.insert(other.dataset.clone(), std::sync::Arc::new(other.clone()));
+    let held = set.views.values_mut().find(|v| v.activation.grant.id.as_str() == "g12-dan-cu").unwrap();
+    let mut activation = (*held.activation).clone();
+    activation.grant.dataset = other.dataset.clone();
+    held.activation = activation.into();
+    let mut proposed = grant(&set, "g18-dan-cu");
+    proposed.id = "g12-dem".parse().unwrap();
+    proposed.recipient = "G12".parse().unwrap();
+    proposed.systems = grant(&set, "g12-dan-cu").systems;
+    let found = |set: &ControlSet, grant: &Grant| {
+        let review = examine_grant(set, grant, None, &Counts::default(), NOW_MS);
+        let linking = ["pseudonym-beside-clear", "linkable"];
+        let codes = codes(&review).into_iter().filter(|(_, code, _)| linking.contains(code));
+        codes.map(|(weight, code, _)| (weight, code.to_owned())).collect::<Vec<_>>()
+    };
+    let blocks = [(Severity::Blocks, "pseudonym-beside-clear".to_owned())];
+    assert_eq!(found(&set, &proposed), blocks);
+    // The other way round: in clear, beside a pseudonym.
+    let mut turned = set.clone();
+    for view in turned.views.values_mut().filter(|v| v.activation.grant.id.as_str() == "g12-dan-cu") {
+        let mut activation = (*view.activation).clone();
+        activation.grant.key = KeyForm::Pseudonym;
+        activation.grant.fields = proposed.fields.clone();
+        view.activation = activation.into();
+    }
+    let clear = Grant { key: KeyForm::Clear, fields: grant(&set, "g12-dan-cu").fields, ..proposed.clone() };
+    assert_eq!(found(&turned, &clear), blocks);
+    // Found by something else, which two datasets may count differently, it is for people to judge.
+    other.key = vec!["SoCMND".into()];
+    set.contracts.insert(other.dataset.clone(), std::sync::Arc::new(other));
+    assert_eq!(found(&set, &proposed), [(Severity::Attention, "linkable".to_owned())]);
+}
+
+#[test]
 fn a_secret_field_is_given_under_a_mask_only() {
     let mut set = shipped();
     let mut secret = contract(&set, "dan-cu");
@@ -423,6 +462,12 @@ fn a_secret_field_is_given_under_a_mask_only() {
     let mut proposed = grant(&set, "g18-dan-cu");
     let review = examine_grant(&set, &proposed, None, &Counts::default(), NOW_MS);
     assert!(codes(&review).contains(&(Severity::Blocks, "secret-field", "NgaySinh.year")));
+    // Nor does the contract become such beside a grant that gives it.
+    let now_secret = contract(&set, "dan-cu");
+    let blocks = |h: &Hit| {
+        h.severity == Severity::Blocks && h.whom == Whom::Grant(proposed.id.clone(), proposed.recipient.clone())
+    };
+    assert!(examine(&set, &now_secret, &[], NOW_MS).hits.iter().any(blocks));
     proposed.fields[0].mask = Some(kenh_domain::grant::Mask::Null);
     let review = examine_grant(&set, &proposed, None, &Counts::default(), NOW_MS);
     assert!(!codes(&review).iter().any(|(_, code, _)| *code == "secret-field"));
@@ -515,6 +560,7 @@ fn the_docs_list_every_check_with_its_weight() {
     for source in [
         include_str!("contract.rs"),
         include_str!("grant.rs"),
+        include_str!("given.rs"),
         include_str!("relaxation.rs"),
         include_str!("template.rs"),
     ] {
