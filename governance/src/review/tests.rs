@@ -160,7 +160,8 @@ fn the_page_of_an_emergency_grant_says_so_and_shows_the_bounds_of_its_template()
 
 #[test]
 fn a_grant_beyond_its_template_is_blocked_with_the_words_of_planning() {
-    let cases: [(fn(&mut Grant), &str, &str); 7] = [
+    type Case = (fn(&mut Grant), &'static str, &'static str);
+    let cases: [Case; 7] = [
         (|g| g.template = None, "emergency-without-template", ""),
         (|g| g.template = Some("khong-co".into()), "no-template", ""),
         (|g| g.emergency = false, "template-emergency", ""),
