@@ -534,6 +534,9 @@ pub struct ProposeGrant {
     /// The grant's file
     #[arg(long, value_name = "FILE.yaml")]
     pub from: PathBuf,
+    /// The file of the template that it names, or a folder with it; its bounds stand on the page
+    #[arg(long, value_name = "PATH")]
+    pub template: Option<PathBuf>,
     /// About how many records the dataset has, for the page
     #[arg(long, value_name = "N")]
     pub records: Option<u64>,

@@ -1,5 +1,6 @@
 //! How long a grant holds: ISO 8601 durations of whole years, months and days, counted on the calendar of Việt Nam.
 
+use std::fmt;
 use std::str::FromStr;
 
 use jiff::tz::{Offset, TimeZone};
@@ -47,6 +48,20 @@ fn parse(text: &str) -> Option<Duration> {
     }
     let in_bounds = months <= MAX_YEARS * 12 && days <= MAX_YEARS * 365;
     (rest.is_empty() && months + days > 0 && in_bounds).then_some(Duration { months, days })
+}
+
+impl fmt::Display for Duration {
+    /// As it is written, years as months: `P12M`, `P18M10D`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("P")?;
+        if self.months > 0 {
+            write!(f, "{}M", self.months)?;
+        }
+        if self.days > 0 {
+            write!(f, "{}D", self.days)?;
+        }
+        Ok(())
+    }
 }
 
 impl Duration {
@@ -108,6 +123,14 @@ mod tests {
         assert_eq!(ends("P1M", "2025-01-30T17:00:00Z"), "2025-02-27T17:00:00Z"); // 31 January there
         assert_eq!(ends("P90D", "2025-07-01T00:00:00Z"), "2025-09-29T00:00:00Z");
         assert_eq!(ends("P1Y6M10D", "2025-01-01T00:00:00Z"), "2026-07-11T00:00:00Z");
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for (text, written) in [("P12M", "P12M"), ("P1Y", "P12M"), ("P90D", "P90D"), ("P1Y6M10D", "P18M10D")] {
+            let read: Duration = text.parse().unwrap();
+            assert_eq!((read.to_string().as_str(), read.to_string().parse()), (written, Ok(read)));
+        }
     }
 
     #[test]

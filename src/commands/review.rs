@@ -368,7 +368,9 @@ fn vote(cast: &Cast, verdict: Verdict, set: &ControlSet, log: Option<&dyn Log>, 
 
 /// `kenh review grant`: a declared grant, examined and put to the vote.
 fn grant(asked: &ProposeGrant, set: &ControlSet, log: Option<&dyn Log>, out: Output) -> Result<(), Failure> {
-    let read = kenh_governance::read(std::slice::from_ref(&asked.from));
+    let mut paths = vec![asked.from.clone()];
+    paths.extend(asked.template.clone());
+    let read = kenh_governance::read(&paths);
     let declared = read.map_err(|problems| apply::refused(&problems, out))?;
     let [item] = declared.grants.as_slice() else {
         let n = declared.grants.len();
@@ -379,8 +381,16 @@ fn grant(asked: &ProposeGrant, set: &ControlSet, log: Option<&dyn Log>, out: Out
     if let Some(n) = asked.view_records {
         counts.views.insert(grant.id.clone(), n);
     }
+    let template = grant.template.as_ref().and_then(|name| declared.template(name));
+    if let (Some(name), None) = (&grant.template, template) {
+        return Err(Failure::Usage(format!(
+            "grant {} names template {name}, whose bounds those who sign are to see: say --template FILE, or the folder \
+             that declares it",
+            grant.id
+        )));
+    }
     let now = now_ms();
-    let review = examine_grant(set, grant, &counts, now);
+    let review = examine_grant(set, grant, template, &counts, now);
     let id = match &asked.ballot.id {
         Some(id) => id.clone(),
         None => grant.id.as_str().parse().map_err(|e| Failure::Usage(format!("{e}; say --id NAME")))?,

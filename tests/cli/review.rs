@@ -112,3 +112,21 @@ fn a_grant_is_examined_with_what_its_recipient_then_holds() {
     assert!(said.stdout.contains("together they undo it"), "{}", said.stdout);
     assert_eq!(listed(&place).as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn those_who_sign_a_grant_see_the_bounds_of_its_template() {
+    let place = Place::with_shipped_applied();
+    let grant = place.read("broker-config/grants/g18-dan-cu.yaml");
+    let grant =
+        grant.replace("id: g18-dan-cu", "id: g18-mau\nview: mau").replace("duration:", "template: m\nduration:");
+    place.write("mau.yaml", grant);
+    let template = "kind: GrantTemplate\nname: m\ntitle: Tiêm chủng\npurposes: [Lập kế hoạch tiêm chủng theo xã]\n\
+                    maxDuration: P12M\ndatasets: [{dataset: dan-cu, fields: [NgaySinh, GioiTinh, NoiOHienTai]}]\n";
+    place.write("templates/m.yaml", template);
+    let ask = ["review", "grant", "--from", "mau.yaml", "--author", "an"];
+    place.kenh(ask).exits(2).complains("--template");
+    let with = ["review", "grant", "--from", "mau.yaml", "--author", "an", "--template", "templates"];
+    place.kenh(with).ok();
+    let page = place.read("reviews/g18-mau/review.vi.md");
+    assert!(page.contains("| trường được cấp theo mẫu | của dan-cu: NgaySinh, GioiTinh, NoiOHienTai"), "{page}");
+}

@@ -48,6 +48,14 @@ pub struct Declared {
     pub grants: Vec<Item<DeclaredGrant>>,
 }
 
+impl Declared {
+    /// The template of that name, if it is declared.
+    #[must_use]
+    pub fn template(&self, name: &str) -> Option<&Template> {
+        self.templates.iter().map(|item| &item.value).find(|template| template.name == name)
+    }
+}
+
 /// One declared thing and where its parts stand.
 #[derive(Debug, Clone)]
 pub struct Item<T> {

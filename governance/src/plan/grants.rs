@@ -15,6 +15,7 @@ use crate::declared::{DeclaredGrant, Item, Problem};
 use crate::duration::Duration;
 use crate::layout;
 use crate::registry::subjects;
+use crate::review::{Finding, given, template};
 
 /// The label under which pseudonyms and hashes of a recipient and purpose are derived. The number at its end rises when
 /// a secret is to be replaced, which makes a new edition.
@@ -48,6 +49,7 @@ impl<'a> Planner<'a> {
         for item in active {
             let problems = self.problems.len();
             self.refer(item);
+            self.may_be_given(item);
             if self.problems.len() == problems {
                 self.grant(item);
             }
@@ -158,6 +160,37 @@ impl<'a> Planner<'a> {
         if let Err(error) = self.compile(grant, None) {
             self.problems.push(wrong_shape(item, &error));
         }
+    }
+
+    /// No secret field as it is, and nobody in clear beside their pseudonym: the words are those of the review.
+    fn may_be_given(&mut self, item: &Item<DeclaredGrant>) {
+        let grant = &item.value.grant;
+        let Some(contract) = self.contracts.get(&grant.dataset).map(|c| &c.contract) else { return };
+        let others: Vec<_> =
+            self.others(grant).filter_map(|g| Some((&self.contracts.get(&g.dataset)?.contract, g))).collect();
+        let found = given::classes(contract, grant).0.into_iter().chain(given::linked(contract, grant, others).0);
+        let mut problems = Vec::new();
+        for Finding { code, field, says, .. } in found {
+            let (key, hint) = match code {
+                "secret-field" => (mark_of(grant, &field), "leave it out, or let its mask be null or a constant"),
+                "pseudonym-beside-clear" => ("key".to_owned(), "end the other grant first, or leave this one out"),
+                _ => continue,
+            };
+            problems.push(item.problem(&key, says.en, hint));
+        }
+        self.problems.append(&mut problems);
+    }
+
+    /// What else the recipient of `grant` holds when everything declared is in force: the declared grants that are or can
+    /// come into force, and those that stand undeclared.
+    fn others<'s>(&'s self, grant: &'s Grant) -> impl Iterator<Item = &'s Grant> {
+        let declared = &self.declared.grants;
+        let can_be = |g: &Grant| !self.standing(g).is_empty() || self.control.view_of_grant(&g.id).is_none();
+        let to_be = declared.iter().filter(|i| !i.value.ended).map(|i| &i.value.grant).filter(move |g| can_be(g));
+        let is_declared = |g: &Grant| declared.iter().any(|i| i.value.grant.id == g.id);
+        let standing = self.control.views.values().filter(|v| layout::stands(v, self.now_ms));
+        let undeclared = standing.map(|v| &v.activation.grant).filter(move |g| !is_declared(g));
+        to_be.chain(undeclared).filter(move |g| g.recipient == grant.recipient && !same_view(g, grant))
     }
 
     fn compile(&self, grant: &Grant, fixed: Option<&str>) -> Result<Shape, ShapeError> {
@@ -303,44 +336,27 @@ impl<'a> Planner<'a> {
     /// A grant that names a template keeps to its bounds; an emergency has one.
     fn within_template(&mut self, item: &Item<DeclaredGrant>) {
         let grant = &item.value.grant;
-        let mut wrong = |key: &str, message: String, hint: &str| self.problems.push(item.problem(key, message, hint));
-        let Some(name) = &grant.template else {
-            if grant.emergency {
-                let hint = "name a template that says `emergency: true`";
-                wrong("emergency", "an emergency grant is made from a template only".into(), hint);
-            }
-            return;
-        };
-        let Some(template) = self.declared.templates.iter().map(|t| &t.value).find(|t| &t.name == name) else {
-            let hint = "declare it in broker-config/templates/ and apply that folder in the same run";
-            wrong("template", format!("there is no template {name}"), hint);
-            return;
-        };
-        if grant.emergency != template.emergency {
-            let is = if template.emergency { "is" } else { "is not" };
-            let message = format!("template {name} {is} for emergencies");
-            wrong("emergency", message, "let the grant say `emergency: true` when its template does, and only then");
-        }
-        if !template.purposes.contains(&grant.purpose) {
-            let message = format!("template {name} does not serve this purpose");
-            wrong("purpose", message, &format!("it serves: {}", template.purposes.join("; ")));
-        }
-        let most = if grant.emergency { "P3D".parse().unwrap_or(template.duration) } else { template.duration };
-        let short = |d: Duration| d.within(template.duration) && d.within(most);
-        if !grant.duration.parse::<Duration>().is_ok_and(short) {
-            let message = format!("{} is longer than template {name} allows", grant.duration);
-            let hint = if grant.emergency { "an emergency is for P3D (72 hours) at most" } else { "grant it for less" };
-            wrong("duration", message, hint);
-        }
-        if template.datasets.iter().all(|(dataset, _)| dataset != &grant.dataset) {
-            wrong("dataset", format!("template {name} is not for {}", grant.dataset), "");
-            return;
-        }
-        for (i, field) in grant.fields.iter().enumerate() {
-            if !template.gives(&grant.dataset, &field.path) {
-                let message = format!("template {name} does not give {}", field.path);
-                wrong(&format!("fields.{i}"), message, "leave it out, or have a grant without this template reviewed");
-            }
+        let template = grant.template.as_ref().and_then(|name| self.declared.template(name));
+        let serves = || template.map(|t| format!("it serves: {}", t.purposes.join("; "))).unwrap_or_default();
+        for Finding { code, field, says, .. } in template::beyond(grant, template).0 {
+            let (key, hint) = match code {
+                "emergency-without-template" => ("emergency", "name a template that says `emergency: true`".into()),
+                "no-template" => {
+                    ("template", "declare it in broker-config/templates/ and apply that folder in the same run".into())
+                }
+                "template-emergency" => {
+                    ("emergency", "let the grant say `emergency: true` when its template does, and only then".into())
+                }
+                "template-purpose" => ("purpose", serves()),
+                "template-duration" if grant.emergency => {
+                    ("duration", "an emergency is for P3D (72 hours) at most".into())
+                }
+                "template-duration" => ("duration", "grant it for less".into()),
+                "template-dataset" => ("dataset", String::new()),
+                _ => ("", "leave it out, or have a grant without this template reviewed".into()),
+            };
+            let key = if field.is_empty() { key.to_owned() } else { mark_of(grant, &field) };
+            self.problems.push(item.problem(&key, says.en, hint));
         }
     }
 
@@ -475,6 +491,10 @@ impl<'a> Planner<'a> {
                     let message = format!("this version breaks a grant in force: {}", chain(&error));
                     problems.push(item.problem("version", message, "keep the field's type and add another field"));
                 }
+                for Finding { field, says, .. } in given::secret(&item.value.contract, grant) {
+                    let message = format!("grant {} gives {field}, and {}", grant.id, says.en);
+                    problems.push(item.problem("version", message, "end that grant, or mask the field in it, first"));
+                }
                 let personal = item.value.contract.gives_personal(grant);
                 if personal && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
                     let message = format!(
@@ -542,12 +562,15 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     out
 }
 
+/// Where the grant's document names a field.
+fn mark_of(grant: &Grant, path: &str) -> String {
+    let found = grant.fields.iter().position(|f| f.path == path);
+    found.map_or_else(|| "fields".to_owned(), |i| format!("fields.{i}"))
+}
+
 /// Puts a shape's error where the grant's document has its cause.
 fn wrong_shape(item: &Item<DeclaredGrant>, error: &ShapeError) -> Problem {
-    let field = |path: &str| {
-        let found = item.value.grant.fields.iter().position(|f| f.path == path);
-        found.map_or_else(|| "fields".to_owned(), |i| format!("fields.{i}"))
-    };
+    let field = |path: &str| mark_of(&item.value.grant, path);
     match error {
         ShapeError::Filter { source, .. } => {
             let hint = source.hint.clone().unwrap_or_default();

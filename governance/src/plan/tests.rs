@@ -590,6 +590,75 @@ fn a_grant_is_held_to_law_term_and_template() {
     }
 }
 
+/// The problems of a plan, each as one line without its folder.
+fn told(bus: &Bus) -> Vec<String> {
+    let base = format!("{}/", bus.files.path().display());
+    let problems = bus.plan().err().unwrap_or_default();
+    problems.iter().map(|p| p.to_string().replace(&base, "")).collect()
+}
+
+const SECRET: (&str, &str) = ("value: basic}", "value: basic}, {property: kenh.secret, value: true}");
+
+#[test]
+fn no_grant_gives_a_secret_field_unmasked() {
+    for (fields, refused) in [
+        ("[Ma, Tinh]", false),
+        ("[Ma, Tinh, Ten]", true),
+        ("[Ma, Tinh, {path: Ten, mask: hash}]", true),
+        ("[Ma, Tinh, {path: Ten, mask: {last: 4}}]", true),
+        ("[Ma, Tinh, {path: Ten, mask: null}]", false),
+        ("[Ma, Tinh, {path: Ten, mask: {constant: x}}]", false),
+    ] {
+        let bus = Bus::new();
+        bus.files.edit("thu/contract.yaml", SECRET.0, SECRET.1);
+        bus.files.edit("g.yaml", "[Ma, Tinh]", fields);
+        let told = told(&bus);
+        let wanted = "g.yaml:8:20: it is secret, and is given unmasked";
+        assert_eq!(told.iter().any(|p| p.starts_with(wanted)), refused, "{fields}: {told:#?}");
+        assert_eq!(told.is_empty(), !refused, "{fields}: {told:#?}");
+    }
+    // Nor does a contract become such that a grant which stands gives one, declared beside it or not.
+    let mut bus = Bus::new();
+    bus.files.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Ten]");
+    bus.apply();
+    bus.files.edit("thu/contract.yaml", SECRET.0, SECRET.1);
+    bus.files.edit("thu/contract.yaml", "version: 1.0.0", "version: 1.1.0");
+    std::fs::remove_file(bus.files.file("g.yaml")).unwrap();
+    let told = told(&bus);
+    let wanted = "thu/contract.yaml:4:10: grant g gives Ten, and it is secret, and is given unmasked";
+    assert!(told.iter().any(|p| p.starts_with(wanted)), "{told:#?}");
+}
+
+#[test]
+fn nobody_holds_people_under_a_pseudonym_and_in_clear() {
+    let second = |bus: &Bus, from: &str, to: &str| {
+        let text = GRANT.replace("id: g", "id: h\nview: dem").replace("[Ma, Tinh]", "[Tinh]") + "key: pseudonym\n";
+        bus.files.write("h.yaml", &text.replacen(from, to, 1));
+    };
+    let wanted = "h.yaml:12:6: B holds the same people under grant g: one with a pseudonym, the other in clear; together they undo it";
+    // Both declared in one run, and one beside what stands undeclared.
+    let mut bus = Bus::new();
+    second(&bus, "", "");
+    assert!(told(&bus).iter().any(|p| p.starts_with(wanted)), "{:#?}", told(&bus));
+    std::fs::remove_file(bus.files.file("h.yaml")).unwrap();
+    bus.apply();
+    second(&bus, "", "");
+    std::fs::remove_file(bus.files.file("g.yaml")).unwrap();
+    assert!(told(&bus).iter().any(|p| p.starts_with(wanted)), "{:#?}", told(&bus));
+    // In its place it may stand; beside another one under a pseudonym, too.
+    bus.files.write("g.yaml", &GRANT.replace("duration", "state: ended\nduration"));
+    assert_eq!(told(&bus), Vec::<String>::new());
+    bus.apply();
+    let third = GRANT.replace("id: g", "id: i\nview: ba").replace("[Ma, Tinh]", "[Tinh]") + "key: pseudonym\n";
+    bus.files.write("i.yaml", &third);
+    assert_eq!(told(&bus), Vec::<String>::new());
+    // Where nobody's data is concerned nothing is undone.
+    let bus = Bus::new();
+    second(&bus, "", "");
+    bus.files.edit("thu/contract.yaml", ", customProperties: [{property: kenh.pii, value: basic}]", "");
+    assert_eq!(told(&bus), Vec::<String>::new());
+}
+
 #[test]
 fn an_article_that_is_repealed_ends_what_stands_on_it_unless_that_is_based_anew() {
     let mut bus = Bus::new();

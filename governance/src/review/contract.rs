@@ -445,6 +445,10 @@ fn grants(
                 say(Severity::Attention, Words::new(en, vi));
             }
         }
+        for found in super::given::secret(new, grant) {
+            let en = format!("{}: {}", found.field, found.says.en);
+            say(Severity::Blocks, Words::new(en, format!("{}: {}", found.field, found.says.vi)));
+        }
         if new.personal() && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
             let en = format!("it is for {}; with personal data it may be P12M at most", grant.duration);
             let vi = format!("thời hạn là {}; với dữ liệu cá nhân tối đa là 12 tháng (P12M)", grant.duration);

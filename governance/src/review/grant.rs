@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kenh_domain::contract::{Contract, Pii};
+use kenh_domain::contract::Contract;
 use kenh_domain::control::{Activation, ControlSet, ViewEntry, ViewNo};
-use kenh_domain::element::Element;
 use kenh_domain::filter::{Atom, Filter};
-use kenh_domain::grant::{Grant, KeyForm, Mask};
+use kenh_domain::grant::{Grant, KeyForm};
+use kenh_domain::law::standing_on;
 use kenh_domain::log::Position;
 use kenh_domain::names::Agency;
 use kenh_domain::schema::{Schema, Spans};
@@ -17,18 +17,26 @@ use kenh_domain::wire::SchemaId;
 
 use super::chain;
 use super::{
-    Counts, Held, Hit, NewlySeen, Review, Sample, SeenField, Severity, Whom, Words, class_of, held, sample, schemas,
+    Counts, Held, Hit, NewlySeen, Review, Sample, SeenField, Severity, Whom, Words, given, held, sample, schemas,
     standing, words,
 };
+use crate::declared::Template;
 use crate::duration::Duration;
 
 /// Under which pseudonyms of samples are made: they stand for no real one.
 const SAMPLE_LABEL: &str = "sample";
 
 /// Examines `grant` against everything in `set`, with what is known of `counts`, as of `now_ms` (milliseconds since 1970,
-/// UTC). A grant for a view that its recipient has already is reviewed as the change of that view.
+/// UTC). `template` is the one that the grant names, if it names one and it is there. A grant for a view that its recipient
+/// has already is reviewed as the change of that view.
 #[must_use]
-pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i64) -> Review {
+pub fn examine_grant(
+    set: &ControlSet,
+    grant: &Grant,
+    template: Option<&Template>,
+    counts: &Counts,
+    now_ms: i64,
+) -> Review {
     let mut review = Review {
         title: Words::new(
             format!("Grant {}: {} receives {}", grant.id, grant.recipient, grant.dataset),
@@ -37,7 +45,7 @@ pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i
         dataset: grant.dataset.clone(),
         synthetic: false,
         at_ms: now_ms,
-        facts: facts(set, grant),
+        facts: facts(set, grant, template),
         changes: Vec::new(),
         findings: Vec::new(),
         hits: Vec::new(),
@@ -47,6 +55,8 @@ pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i
         union: Vec::new(),
     };
     people(set, grant, &mut review);
+    articles(set, grant, now_ms, &mut review);
+    review.found(super::template::beyond(grant, template));
     let Some(contract) = set.contracts.get(&grant.dataset).map(|c| &**c) else {
         let says = Words::new(
             format!("there is no contract for {}", grant.dataset),
@@ -66,9 +76,13 @@ pub fn examine_grant(set: &ControlSet, grant: &Grant, counts: &Counts, now_ms: i
             review.find(Severity::Blocks, "cannot-compile", "", Words::new(en, vi));
         }
     }
-    classes(contract, grant, &mut review);
-    law(contract, grant, &mut review);
-    linked(set, contract, grant, now_ms, &mut review);
+    term(contract, grant, &mut review);
+    review.found(given::classes(contract, grant));
+    let others = standing(set, now_ms)
+        .map(|v| &v.activation.grant)
+        .filter(|g| g.recipient == grant.recipient && !same_view(g, grant))
+        .filter_map(|g| Some((&**set.contracts.get(&g.dataset)?, g)));
+    review.found(given::linked(contract, grant, others));
     if contract.provider(&grant.recipient).is_some() {
         let says = Words::new(
             "the recipient provides this dataset: what came from it is shared back to it (NĐ 194/2025, Article 16); a refusal is in writing, with reason and article",
@@ -87,8 +101,8 @@ fn same_view(a: &Grant, b: &Grant) -> bool {
     (&a.recipient, &a.dataset, &a.view) == (&b.recipient, &b.dataset, &b.view)
 }
 
-fn facts(set: &ControlSet, grant: &Grant) -> Vec<(Words, Words)> {
-    let mut out = Vec::new();
+fn facts(set: &ControlSet, grant: &Grant, template: Option<&Template>) -> Vec<(Words, Words)> {
+    let mut out = super::template::facts(grant, template);
     let mut say = |en: &str, vi: &str, what: Words| out.push((Words::new(en, vi), what));
     let title = |agency: &Agency| match set.agencies.get(agency) {
         Some(document) => format!("{agency}, {}", document.title),
@@ -150,28 +164,38 @@ fn people(set: &ControlSet, grant: &Grant, review: &mut Review) {
     }
 }
 
-/// Sensitive and secret fields that are given as they are.
-fn classes(contract: &Contract, grant: &Grant, review: &mut Review) {
-    for field in &grant.fields {
-        let (pii, secret) = class_of(contract, &field.path);
-        let hidden = matches!(field.mask, Some(Mask::Null | Mask::Constant(_)));
-        if secret && !hidden {
-            let says = Words::new("it is secret, and is given unmasked", "trường mật nhưng được cấp không che");
-            review.find(Severity::Blocks, "secret-field", &field.path, says);
+/// Articles of law that are on record and in force: a grant on another does not start, so that nobody signs it in vain.
+fn articles(set: &ControlSet, grant: &Grant, now_ms: i64, review: &mut Review) {
+    if grant.legal_basis.iter().all(|basis| basis.trim().is_empty()) {
+        let says = Words::new("it names no article of law", "không nêu căn cứ pháp lý");
+        review.find(Severity::Blocks, "no-legal-basis", "", says);
+    }
+    for basis in grant.legal_basis.iter().filter(|basis| !basis.trim().is_empty()) {
+        if !set.articles.values().any(|article| article.bears(basis)) {
+            let en = format!("{basis}: no such article is on record; have it recorded first, or cite one that is");
+            let vi = format!("{basis}: căn cứ này chưa được ghi nhận; hãy ghi nhận trước hoặc viện dẫn căn cứ đã có");
+            review.find(Severity::Blocks, "law-unknown", "", Words::new(en, vi));
         }
-        if pii == Pii::Sensitive && !hidden {
-            let says = Words::new("sensitive personal data", "dữ liệu cá nhân nhạy cảm");
-            review.find(Severity::Attention, "sensitive-field", &field.path, says);
+    }
+    for article in standing_on(set.articles.values(), grant) {
+        if let Some(until) = article.until.filter(|until| until.ends_ms() <= now_ms) {
+            let en = format!("{} is out of force: its last day was {until}", article.citation);
+            let vi = format!("{} đã hết hiệu lực: ngày cuối cùng là {until}", article.citation);
+            review.find(Severity::Blocks, "law-over", "", Words::new(en, vi));
+        } else if now_ms < article.from.starts_ms() {
+            let en =
+                format!("{} is in force from {} only; the grant cannot start before", article.citation, article.from);
+            let vi = format!(
+                "{} chỉ có hiệu lực từ {}; văn bản không thể có hiệu lực trước ngày đó",
+                article.citation, article.from
+            );
+            review.find(Severity::Attention, "law-to-come", "", Words::new(en, vi));
         }
     }
 }
 
-/// An article, and an end.
-fn law(contract: &Contract, grant: &Grant, review: &mut Review) {
-    if grant.legal_basis.iter().all(|article| article.trim().is_empty()) {
-        let says = Words::new("it names no article of law", "không nêu căn cứ pháp lý");
-        review.find(Severity::Blocks, "no-legal-basis", "", says);
-    }
+/// An end that the law allows.
+fn term(contract: &Contract, grant: &Grant, review: &mut Review) {
     match grant.duration.parse::<Duration>() {
         Err(error) => review.find(
             Severity::Blocks,
@@ -188,73 +212,6 @@ fn law(contract: &Contract, grant: &Grant, review: &mut Review) {
             review.find(Severity::Blocks, "too-long", "", Words::new(en, vi));
         }
         Ok(_) => {}
-    }
-}
-
-/// Whether what the recipient then holds, taken together, undoes a pseudonym.
-fn linked(set: &ControlSet, contract: &Contract, grant: &Grant, now_ms: i64, review: &mut Review) {
-    let is_person = |c: &Contract, path: &str| {
-        let element = c.fields.get(path).and_then(|r| r.element.as_deref());
-        element.and_then(|e| e.parse().ok()) == Some(Element::PersonalId)
-    };
-    let clear = |c: &Contract, g: &Grant| {
-        g.fields
-            .iter()
-            .find(|f| f.mask.is_none() && (c.key.contains(&f.path) || is_person(c, &f.path)))
-            .map(|f| f.path.clone())
-    };
-    if grant.key == KeyForm::Pseudonym
-        && let Some(path) = clear(contract, grant)
-    {
-        let says = Words::new(
-            "the key is a pseudonym, and this field says who it is",
-            "khóa là mã giả danh nhưng trường này cho biết đó là ai",
-        );
-        review.find(Severity::Blocks, "pseudonym-undone", path, says);
-    }
-    let people = contract.personal();
-    let others = standing(set, now_ms)
-        .map(|v| &v.activation.grant)
-        .filter(|g| g.recipient == grant.recipient && !same_view(g, grant));
-    for other in others.filter(|_| people) {
-        let Some(of) = set.contracts.get(&other.dataset) else { continue };
-        let names = |c: &Contract, g: &Grant| g.key == KeyForm::Clear || clear(c, g).is_some();
-        let (this, that) = (names(contract, grant), names(of, other));
-        if other.dataset == grant.dataset && this != that {
-            let en = format!(
-                "{} holds the same people under grant {}: one with a pseudonym, the other in clear; together they undo it",
-                grant.recipient, other.id
-            );
-            let vi = format!(
-                "{} đang giữ cùng những người này theo văn bản {}: một bên giả danh, một bên rõ danh tính; ghép lại sẽ lộ danh tính",
-                grant.recipient, other.id
-            );
-            review.find(Severity::Blocks, "pseudonym-beside-clear", "", Words::new(en, vi));
-        } else if other.dataset == grant.dataset && !this && !that && other.purpose != grant.purpose {
-            let en = format!(
-                "grant {} shows the same people under other pseudonyms; fields in both may link them",
-                other.id
-            );
-            let vi = format!(
-                "văn bản {} cho thấy cùng những người này dưới mã giả danh khác; các trường trùng nhau có thể liên kết họ",
-                other.id
-            );
-            review.find(Severity::Attention, "two-pseudonyms", "", Words::new(en, vi));
-        } else if other.dataset != grant.dataset
-            && !this
-            && of.personal()
-            && clear(of, other).is_some_and(|path| is_person(of, &path))
-        {
-            let en = format!(
-                "grant {} gives personal IDs of {}; shared fields may tell who is behind a pseudonym",
-                other.id, other.dataset
-            );
-            let vi = format!(
-                "văn bản {} cung cấp số định danh của {}; các trường chung có thể làm lộ người đứng sau mã giả danh",
-                other.id, other.dataset
-            );
-            review.find(Severity::Attention, "linkable", "", Words::new(en, vi));
-        }
     }
 }
 
@@ -329,6 +286,8 @@ fn changes(contract: &Contract, current: Option<&Grant>, grant: &Grant, review: 
         (current.legal_basis != grant.legal_basis, "the legal basis", "căn cứ pháp lý"),
         (current.systems != grant.systems, "the systems that read", "các hệ thống được đọc"),
         (current.duration != grant.duration, "how long it holds", "thời hạn"),
+        (current.template != grant.template, "the template", "mẫu"),
+        (current.emergency != grant.emergency, "whether it is for an emergency", "tính khẩn cấp"),
     ] {
         if differs {
             review.changes.push(Words::new(format!("changed: {en}"), format!("thay đổi: {vi}")));

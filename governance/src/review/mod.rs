@@ -13,10 +13,12 @@
 //! number that the caller brings.
 
 mod contract;
+pub(crate) mod given;
 mod grant;
 pub mod page;
 mod relaxation;
 pub mod sample;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -96,6 +98,16 @@ pub struct Finding {
     pub field: String,
     /// What was found.
     pub says: Words,
+}
+
+/// What checks found that planning asks too, so that both say it in the same words.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(pub Vec<Finding>);
+
+impl Findings {
+    fn find(&mut self, severity: Severity, code: &'static str, field: impl Into<String>, says: Words) {
+        self.0.push(Finding { severity, code, field: field.into(), says });
+    }
 }
 
 /// Who is hit by a proposal.
@@ -242,6 +254,10 @@ impl Review {
 
     fn find(&mut self, severity: Severity, code: &'static str, field: impl Into<String>, says: Words) {
         self.findings.push(Finding { severity, code, field: field.into(), says });
+    }
+
+    fn found(&mut self, found: Findings) {
+        self.findings.extend(found.0);
     }
 
     /// The heaviest first; the same twice says nothing.

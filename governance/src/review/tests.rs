@@ -128,12 +128,85 @@ fn the_page_of_a_grant_is_the_golden_one() {
         wider.fields.push(GrantedField { path: path.into(), name: None, mask: None });
     }
     let counts = Counts { dataset: Some(20_000), views: BTreeMap::new() };
-    let review = examine_grant(&set, &wider, &counts, NOW_MS);
+    let review = examine_grant(&set, &wider, None, &counts, NOW_MS);
     assert!(!review.blocked(), "{:#?}", review.findings);
     let newly: Vec<_> = review.newly[0].fields.iter().map(|f| f.path.as_str()).collect();
     assert_eq!(newly, ["NoiOHienTai.ChiTiet", "DanToc"]);
     assert_eq!(codes(&review), [(Severity::Attention, "sensitive-field", "DanToc")]);
     golden("grant", &review);
+}
+
+/// The shipped emergency template, and a grant of one of its fields under it.
+fn emergency(set: &ControlSet) -> (Declared, Grant) {
+    let mut proposed = grant(set, "g18-dan-cu");
+    proposed.id = "g18-cuu-ho".parse().unwrap();
+    proposed.view = "cuu-ho".parse().unwrap();
+    proposed.purpose = "Cứu hộ, cứu nạn khi có thiên tai".into();
+    proposed.fields = vec![GrantedField { path: "NoiOHienTai.MaXa".into(), name: None, mask: None }];
+    proposed.duration = "P3D".into();
+    proposed.template = Some("khan-cap-cuu-ho".into());
+    proposed.emergency = true;
+    (declared(), proposed)
+}
+
+#[test]
+fn the_page_of_an_emergency_grant_says_so_and_shows_the_bounds_of_its_template() {
+    let set = shipped();
+    let (declared, proposed) = emergency(&set);
+    let review = examine_grant(&set, &proposed, declared.template("khan-cap-cuu-ho"), &Counts::default(), NOW_MS);
+    assert!(!review.blocked(), "{:#?}", review.findings);
+    golden("emergency", &review);
+}
+
+#[test]
+fn a_grant_beyond_its_template_is_blocked_with_the_words_of_planning() {
+    type Case = (fn(&mut Grant), &'static str, &'static str);
+    let cases: [Case; 7] = [
+        (|g| g.template = None, "emergency-without-template", ""),
+        (|g| g.template = Some("khong-co".into()), "no-template", ""),
+        (|g| g.emergency = false, "template-emergency", ""),
+        (|g| g.purpose = "Việc khác".into(), "template-purpose", ""),
+        (|g| g.duration = "P4D".into(), "template-duration", ""),
+        (|g| g.dataset = "don-vi-hanh-chinh".parse().unwrap(), "template-dataset", ""),
+        (|g| g.fields[0].path = "DanToc".into(), "template-field", "DanToc"),
+    ];
+    let set = shipped();
+    for (edit, code, field) in cases {
+        let (declared, mut proposed) = emergency(&set);
+        edit(&mut proposed);
+        let template = proposed.template.as_ref().and_then(|name| declared.template(name));
+        let review = examine_grant(&set, &proposed, template, &Counts::default(), NOW_MS);
+        assert!(codes(&review).contains(&(Severity::Blocks, code, field)), "{code}: {:#?}", codes(&review));
+    }
+}
+
+#[test]
+fn nobody_is_asked_to_sign_a_grant_on_an_article_that_is_over_or_unknown() {
+    let mut set = shipped();
+    let base = grant(&set, "g12-dan-cu");
+    let found = |set: &ControlSet, grant: &Grant| {
+        let review = examine_grant(set, grant, None, &Counts::default(), NOW_MS);
+        let mut codes = codes(&review);
+        codes.retain(|(_, code, _)| code.starts_with("law-"));
+        codes.into_iter().map(|(weight, code, _)| (weight, code.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&set, &base), []);
+    let unknown = Grant { legal_basis: vec!["Luật 91/2025".into()], ..base.clone() };
+    assert_eq!(found(&set, &unknown), [(Severity::Blocks, "law-unknown".to_owned())]);
+    let today = kenh_domain::law::Day::of(NOW_MS);
+    let yesterday = kenh_domain::law::Day::of(today.starts_ms() - 1);
+    let tomorrow = kenh_domain::law::Day::of(today.ends_ms());
+    for (from, until, expected) in [
+        (None, Some(yesterday), vec![(Severity::Blocks, "law-over".to_owned())]),
+        (None, Some(today), vec![]),
+        (Some(tomorrow), None, vec![(Severity::Attention, "law-to-come".to_owned())]),
+        (Some(today), None, vec![]),
+    ] {
+        let law = set.articles.get_mut(&"luat-91-2025".parse().unwrap()).unwrap();
+        law.until = until;
+        law.from = from.unwrap_or(law.from);
+        assert_eq!(found(&set, &base), expected, "{from:?} {until:?}");
+    }
 }
 
 fn relaxation(rule: &str, field: Option<&str>) -> Relaxation {
@@ -307,11 +380,11 @@ fn each_check_of_a_grant_finds_what_it_is_for() {
     ];
     let set = shipped();
     let base = grant(&set, "g18-dan-cu");
-    assert!(!examine_grant(&set, &base, &Counts::default(), NOW_MS).blocked());
+    assert!(!examine_grant(&set, &base, None, &Counts::default(), NOW_MS).blocked());
     for (edit, code, field) in cases {
         let mut proposed = base.clone();
         edit(&mut proposed);
-        let review = examine_grant(&set, &proposed, &Counts::default(), NOW_MS);
+        let review = examine_grant(&set, &proposed, None, &Counts::default(), NOW_MS);
         assert!(codes(&review).contains(&(Severity::Blocks, code, field)), "{code}: {:#?}", codes(&review));
     }
 }
@@ -325,11 +398,11 @@ fn a_pseudonymised_view_is_refused_beside_a_clear_key_of_the_same_people() {
     second.recipient = "G12".parse().unwrap();
     second.systems = grant(&set, "g12-dan-cu").systems;
     second.view = "thong-ke".parse().unwrap();
-    let review = examine_grant(&set, &second, &Counts::default(), NOW_MS);
+    let review = examine_grant(&set, &second, None, &Counts::default(), NOW_MS);
     assert!(codes(&review).contains(&(Severity::Blocks, "pseudonym-beside-clear", "")), "{:#?}", codes(&review));
     // In the place of the clear view it may stand.
     second.view = grant(&set, "g12-dan-cu").view;
-    let review = examine_grant(&set, &second, &Counts::default(), NOW_MS);
+    let review = examine_grant(&set, &second, None, &Counts::default(), NOW_MS);
     assert!(!review.blocked(), "{:#?}", codes(&review));
     // And the other way round: a clear view beside a pseudonymised one.
     let mut clear = grant(&set, "g12-dan-cu");
@@ -337,9 +410,48 @@ fn a_pseudonymised_view_is_refused_beside_a_clear_key_of_the_same_people() {
     clear.recipient = "G18".parse().unwrap();
     clear.systems = grant(&set, "g18-dan-cu").systems;
     clear.view = "ro".parse().unwrap();
-    let review = examine_grant(&set, &clear, &Counts::default(), NOW_MS);
+    let review = examine_grant(&set, &clear, None, &Counts::default(), NOW_MS);
     assert!(codes(&review).contains(&(Severity::Blocks, "pseudonym-beside-clear", "")), "{:#?}", codes(&review));
     assert_eq!(review.union[0].1.len(), 2, "the union shows both");
+}
+
+#[test]
+fn across_datasets_it_is_refused_where_both_are_found_by_the_same_identifier_of_a_person() {
+    let mut set = shipped();
+    // A second dataset of the same people: G12 holds it in clear, and is to have the first one under a pseudonym.
+    let mut other = contract(&set, "dan-cu");
+    other.dataset = "thue".parse().unwrap();
+    set.contracts.insert(other.dataset.clone(), std::sync::Arc::new(other.clone()));
+    let held = set.views.values_mut().find(|v| v.activation.grant.id.as_str() == "g12-dan-cu").unwrap();
+    let mut activation = (*held.activation).clone();
+    activation.grant.dataset = other.dataset.clone();
+    held.activation = activation.into();
+    let mut proposed = grant(&set, "g18-dan-cu");
+    proposed.id = "g12-dem".parse().unwrap();
+    proposed.recipient = "G12".parse().unwrap();
+    proposed.systems = grant(&set, "g12-dan-cu").systems;
+    let found = |set: &ControlSet, grant: &Grant| {
+        let review = examine_grant(set, grant, None, &Counts::default(), NOW_MS);
+        let linking = ["pseudonym-beside-clear", "linkable"];
+        let codes = codes(&review).into_iter().filter(|(_, code, _)| linking.contains(code));
+        codes.map(|(weight, code, _)| (weight, code.to_owned())).collect::<Vec<_>>()
+    };
+    let blocks = [(Severity::Blocks, "pseudonym-beside-clear".to_owned())];
+    assert_eq!(found(&set, &proposed), blocks);
+    // The other way round: in clear, beside a pseudonym.
+    let mut turned = set.clone();
+    for view in turned.views.values_mut().filter(|v| v.activation.grant.id.as_str() == "g12-dan-cu") {
+        let mut activation = (*view.activation).clone();
+        activation.grant.key = KeyForm::Pseudonym;
+        activation.grant.fields = proposed.fields.clone();
+        view.activation = activation.into();
+    }
+    let clear = Grant { key: KeyForm::Clear, fields: grant(&set, "g12-dan-cu").fields, ..proposed.clone() };
+    assert_eq!(found(&turned, &clear), blocks);
+    // Found by something else, which two datasets may count differently, it is for people to judge.
+    other.key = vec!["SoCMND".into()];
+    set.contracts.insert(other.dataset.clone(), std::sync::Arc::new(other));
+    assert_eq!(found(&set, &proposed), [(Severity::Attention, "linkable".to_owned())]);
 }
 
 #[test]
@@ -349,10 +461,16 @@ fn a_secret_field_is_given_under_a_mask_only() {
     secret.fields.get_mut("NgaySinh.year").unwrap().secret = true;
     set.contracts.insert(secret.dataset.clone(), std::sync::Arc::new(secret));
     let mut proposed = grant(&set, "g18-dan-cu");
-    let review = examine_grant(&set, &proposed, &Counts::default(), NOW_MS);
+    let review = examine_grant(&set, &proposed, None, &Counts::default(), NOW_MS);
     assert!(codes(&review).contains(&(Severity::Blocks, "secret-field", "NgaySinh.year")));
+    // Nor does the contract become such beside a grant that gives it.
+    let now_secret = contract(&set, "dan-cu");
+    let blocks = |h: &Hit| {
+        h.severity == Severity::Blocks && h.whom == Whom::Grant(proposed.id.clone(), proposed.recipient.clone())
+    };
+    assert!(examine(&set, &now_secret, &[], NOW_MS).hits.iter().any(blocks));
     proposed.fields[0].mask = Some(kenh_domain::grant::Mask::Null);
-    let review = examine_grant(&set, &proposed, &Counts::default(), NOW_MS);
+    let review = examine_grant(&set, &proposed, None, &Counts::default(), NOW_MS);
     assert!(!codes(&review).iter().any(|(_, code, _)| *code == "secret-field"));
 }
 
@@ -440,7 +558,13 @@ fn what_was_put_to_the_vote_is_what_applying_it_decides() {
 fn the_docs_list_every_check_with_its_weight() {
     let docs = include_str!("../../../docs/reviews.md");
     let mut seen = 0;
-    for source in [include_str!("contract.rs"), include_str!("grant.rs"), include_str!("relaxation.rs")] {
+    for source in [
+        include_str!("contract.rs"),
+        include_str!("grant.rs"),
+        include_str!("given.rs"),
+        include_str!("relaxation.rs"),
+        include_str!("template.rs"),
+    ] {
         let dense: String = source.split_whitespace().collect();
         for call in dense.split(".find(Severity::").skip(1) {
             let (weight, rest) = call.split_once(',').unwrap();
