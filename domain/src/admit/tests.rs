@@ -145,15 +145,7 @@ fn an_offline_check_shows_all_violations() {
 }
 
 fn relaxing(rules: &[(Rule, Option<&str>)]) -> Relaxed {
-    let relaxation = |(rule, field): &(Rule, Option<&str>)| crate::relaxation::Relaxation {
-        id: "r".parse().unwrap(),
-        dataset: Dataset::new("d").unwrap(),
-        rule: *rule,
-        field: field.map(Into::into),
-        reason: "thử".into(),
-        ends_ms: i64::MAX,
-    };
-    rules.iter().map(relaxation).collect::<Vec<_>>().iter().collect()
+    rules.iter().map(|(rule, field)| (*rule, field.map(Into::into))).collect()
 }
 
 /// What becomes of a row by G01 while rules are relaxed: the warnings, or the first rule that refuses it.

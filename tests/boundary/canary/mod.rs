@@ -329,7 +329,8 @@ fn on_a_cluster_nothing_that_is_not_granted_is_told_and_a_leak_of_each_kind_is_f
     assert_eq!(told(&honest, &node, node.said(), &mut operator, &sink), Vec::<String>::new());
     assert_eq!(read(&bus, &topics), Vec::<String>::new());
     let url = format!("https://{}", node.listens("http.agencies"));
-    let recipient = http::agency(url, &bus.cluster.identity("h29-portal", 1));
+    let identity = bus.cluster.identity("h29-portal", 1);
+    let recipient = http::agency(url, &identity);
     let got = http::dump_as_recipient(&recipient, IN_OFFERS);
     let copy = got.iter().find(|p| p.place.ends_with("export?format=jsonl")).unwrap();
     assert!(copy.bytes.windows(5).any(|text| text == b"\"79\"}"), "the dump lacks what is granted");
