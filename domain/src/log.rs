@@ -243,6 +243,24 @@ pub trait Log: Send + Sync {
     /// [`AdminError::Storage`].
     fn topics(&self) -> Result<Vec<TopicSpec>, AdminError>;
 
+    /// How many partitions each topic has. Less than [`Log::topics`] tells, so that a role may ask whom a broker does not
+    /// tell the settings of topics: it then hears of the topics that it may read or write.
+    ///
+    /// # Errors
+    /// [`AdminError::Storage`].
+    fn partition_counts(&self) -> Result<BTreeMap<Topic, u32>, AdminError> {
+        Ok(self.topics()?.into_iter().map(|spec| (spec.topic, spec.partitions)).collect())
+    }
+
+    /// Topics that somebody set otherwise than this log makes them, in more than [`TopicSpec`] tells, each with what differs
+    /// in words. [`Log::create_topic`] mends them. A log that nobody else can reach has none.
+    ///
+    /// # Errors
+    /// [`AdminError::Storage`].
+    fn drifted(&self) -> Result<BTreeMap<Topic, Vec<String>>, AdminError> {
+        Ok(BTreeMap::new())
+    }
+
     /// Replaces the access list of a topic. In force for every call that starts after this one has returned.
     ///
     /// # Errors

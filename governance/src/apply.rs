@@ -76,42 +76,86 @@ pub fn apply(log: &dyn Log, plan: &Plan, now_ms: i64) -> Result<Applied, ApplyEr
 
 /// Makes the topics that are missing, each with its access list. Answers how many that were.
 fn make(log: &dyn Log, places: &BTreeMap<Topic, Place>) -> Result<usize, AdminError> {
-    let existing = log.topics()?;
-    let mut made = 0;
-    for place in places.values() {
-        let missing = existing.iter().all(|spec| spec.topic != place.spec.topic);
-        if missing {
-            log.create_topic(&place.spec)?;
-            log.set_access(&place.spec.topic, &place.access)?;
-            made += 1;
-        }
-    }
-    Ok(made)
+    let mut changes = Changes::on(log);
+    changes.make(places)?;
+    changes.end()
 }
 
 /// Brings topics and access lists in line with a control set. Answers how many were made or changed.
 ///
 /// The topics of views that have ended keep their access list: it goes once the router has stopped writing, see
 /// [`Control`](crate::Control). Every other topic that the control set does not know any more is closed, not deleted.
+///
+/// # Errors
+/// The first change that failed. Where the log as a whole did not fail, all others are made.
 pub(crate) fn settle(log: &dyn Log, set: &ControlSet, now_ms: i64) -> Result<usize, AdminError> {
     let places = layout::places(set, now_ms);
-    let mut changed = make(log, &places)?;
+    let mut changes = Changes::on(log);
+    changes.make(&places)?;
+    let drifted = log.drifted()?;
     for spec in log.topics()? {
         let wanted = match (places.get(&spec.topic), &spec.topic) {
             (Some(place), _) => {
-                if place.spec != spec {
-                    log.create_topic(&place.spec)?;
-                    changed += 1;
+                if place.spec != spec || drifted.contains_key(&spec.topic) {
+                    changes.took(log.create_topic(&place.spec))?;
                 }
                 place.access.as_slice()
             }
             (None, Topic::View(..)) => continue,
             (None, _) => &[],
         };
-        if log.access(&spec.topic)? != wanted {
-            log.set_access(&spec.topic, wanted)?;
-            changed += 1;
+        // A topic that cannot be as it is to be is closed to whoever has no right to it all the same.
+        match log.access(&spec.topic) {
+            Ok(is) if is == wanted => {}
+            Ok(_) => changes.took(log.set_access(&spec.topic, wanted))?,
+            Err(error) => changes.took(Err(error))?,
         }
     }
-    Ok(changed)
+    changes.end()
+}
+
+/// Changes of topics, one by one. One that fails keeps no other from being made: a topic that somebody gave other
+/// partitions must not keep a revocation from being carried out.
+struct Changes<'a> {
+    log: &'a dyn Log,
+    made: usize,
+    /// The first that failed.
+    failed: Option<AdminError>,
+}
+
+impl<'a> Changes<'a> {
+    fn on(log: &'a dyn Log) -> Self {
+        Self { log, made: 0, failed: None }
+    }
+
+    fn make(&mut self, places: &BTreeMap<Topic, Place>) -> Result<(), AdminError> {
+        let existing = self.log.topics()?;
+        for place in places.values() {
+            let topic = &place.spec.topic;
+            if existing.iter().all(|spec| spec.topic != *topic) {
+                let made = self.log.create_topic(&place.spec);
+                self.took(made.and_then(|()| self.log.set_access(topic, &place.access)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a change, or remembers that it failed.
+    ///
+    /// # Errors
+    /// The failure, when the log does not answer any more: each of the other changes would wait for it in vain.
+    fn took(&mut self, change: Result<(), AdminError>) -> Result<(), AdminError> {
+        match change {
+            Ok(()) => self.made += 1,
+            Err(error @ AdminError::Storage(_)) if self.log.partition_counts().is_err() => return Err(error),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<usize, AdminError> {
+        self.failed.map_or(Ok(self.made), Err)
+    }
 }

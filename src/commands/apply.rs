@@ -29,7 +29,11 @@ pub fn run(apply: &Apply, config: &Config, output: Output) -> Result<(), Failure
     };
     // A clock that was set back does not date a decision before the one it follows.
     let now = now_ms().max(set.at_ms);
-    let plan = kenh_governance::plan(&declared, &set, &topics, now).map_err(|problems| refused(&problems, output))?;
+    let mut plan =
+        kenh_governance::plan(&declared, &set, &topics, now).map_err(|problems| refused(&problems, output))?;
+    if let Some(log) = &existing {
+        plan.mend(log.drifted()?);
+    }
     // An empty bus begins unsigned with the first that is applied.
     unsigned::may_hold(config.kafka.as_ref(), plan.after.trust.as_ref())?;
     let missing = withheld(&set, &plan.events, now);

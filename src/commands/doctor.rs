@@ -311,6 +311,15 @@ fn topics(log: &dyn Log, set: &ControlSet, report: &mut Report) -> Result<(), Fa
         "they are",
         "kenh apply mends them; what was deleted meanwhile is gone",
     );
+    let otherwise: Vec<_> =
+        log.drifted()?.into_iter().map(|(topic, words)| format!("{topic}: {}", words.join(", "))).collect();
+    report.none_of(
+        "topics are set as the bus sets them",
+        Verdict::Red,
+        &otherwise,
+        "they are",
+        "kenh apply mends them; what was deleted meanwhile is gone",
+    );
     let mut drift = Vec::new();
     for view in &live {
         let topic = view.activation.topic();

@@ -14,6 +14,7 @@ pub mod read;
 pub mod remote;
 pub mod run;
 pub mod signal;
+pub mod topics;
 pub mod unsigned;
 
 use std::fs;

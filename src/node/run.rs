@@ -22,7 +22,7 @@ use kenh_domain::topic::Topic;
 use kenh_governance::Control;
 use kenh_router::Router;
 
-use super::Node;
+use super::{Node, topics};
 use crate::commands::{Failure, chain};
 use crate::config::{self, Store};
 use crate::time::now_ms;
@@ -156,10 +156,11 @@ impl Roles {
     /// Starts roles on a node. Without the control role, the control log is followed all the same.
     ///
     /// # Errors
-    /// When a role cannot start; none runs then.
+    /// When a role cannot start, or a topic has other partitions than decided; none runs then.
     pub fn start(node: &Node, which: RoleSet, copies: &[config::Copy]) -> Result<Self, Failure> {
         kenh_governance::bootstrap(&*node.log)?;
         let set = kenh_governance::load(&*node.log)?;
+        topics::check(&*node.log, &set, now_ms())?;
         let mut subscribers = Vec::new();
         for copy in copies.iter().filter(|_| which.copies) {
             let system = system_of(&set, &copy.agency, copy.system.as_ref())?;
@@ -285,6 +286,10 @@ fn run_control(mut control: Control, log: &dyn Log, in_force: &InForce, stop: &A
                 if turn.is_idle() { CONTROL_EVERY } else { Duration::ZERO }
             }
             Err(error) => {
+                // One topic that cannot be made does not hide what was decided since.
+                if control.set().position > in_force.get().position {
+                    in_force.set(control.set().clone());
+                }
                 tracing::warn!(error = chain(&error), "control role: trying again");
                 CONTROL_BACKOFF
             }

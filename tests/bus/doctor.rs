@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use kenh_domain::log::{Log as _, Retention, TopicSpec};
 use kenh_testkit::kafka::Cluster;
-use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::admin::{AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use serde_json::Value;
 
 use crate::cluster;
@@ -111,6 +111,56 @@ fn a_topic_that_somebody_changed_is_shown_and_mended() {
     assert_eq!((code, &lines[0]["verdict"]), (Some(0), &"green".into()), "{lines:?}");
 }
 
+/// Each setting that the bus gives its topics is compared and put back, one after another. A limit in bytes at the brokers
+/// themselves does not reach a topic that is kept for ever.
+#[test]
+fn every_setting_of_a_topic_is_compared_and_mended() {
+    let (_turn, cluster) = cluster::take();
+    drop(cluster::connect(cluster.bootstrap()));
+    let operator = Operator::at(cluster.bootstrap());
+    let admin = cluster::admin(cluster.bootstrap());
+    let set = |change: AlterConfig<'_>| {
+        let done = cluster::ask(admin.alter_configs([&change], &AdminOptions::new())).unwrap();
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+    };
+    let _back = PutBack(cluster);
+    set(AlterConfig::new(ResourceSpecifier::Broker(1)).set("log.retention.bytes", "1000000"));
+    let effective = |topic: &str, name: &str| {
+        let asked = [ResourceSpecifier::Topic(topic)];
+        let told = cluster::ask(admin.describe_configs(&asked, &AdminOptions::new())).unwrap().remove(0).unwrap();
+        told.get(name).and_then(|entry| entry.value.clone()).unwrap()
+    };
+    cluster::until("the limit at the broker", || effective("kenh.access", "retention.bytes") == "1000000");
+    said(&operator.apply(), 0, &[]);
+    for topic in ["data.dan-cu", "kenh.control", "in.dan-cu.G01"] {
+        assert_eq!(effective(topic, "retention.bytes"), "-1", "{topic}");
+    }
+    let plan = ["apply", "schemas", "broker-config", "--plan"];
+    said(&operator.kenh(&plan), 0, &["nothing to do"]);
+    for (topic, name, bad) in [
+        ("data.dan-cu", "retention.bytes", "1000000"),
+        ("data.dan-cu", "max.message.bytes", "1000000"),
+        ("in.dan-cu.G01", "message.timestamp.type", "CreateTime"),
+        ("notice.G01", "max.compaction.lag.ms", "9223372036854775807"),
+    ] {
+        let good = effective(topic, name);
+        // The call replaces all settings: those that this topic has of us are given again.
+        let ours =
+            ["cleanup.policy", "retention.ms", "retention.bytes", "delete.retention.ms", "max.compaction.lag.ms"];
+        let ours = ours.into_iter().chain(["message.timestamp.type", "max.message.bytes"]);
+        let all: Vec<_> = ours.map(|n| (n, if n == name { bad.to_owned() } else { effective(topic, n) })).collect();
+        set(all.iter().fold(AlterConfig::new(ResourceSpecifier::Topic(topic)), |c, (n, v)| c.set(n, v)));
+        cluster::until("the brokers to tell of it", || effective(topic, name) == bad);
+        let drift = format!("{topic}: {name} is {bad} at the log, not {good}");
+        said(&operator.kenh(&plan), 0, &[&drift]);
+        let (code, lines) = operator.doctor("topics are set as the bus sets them");
+        assert_eq!((code, &lines[0]["verdict"], &lines[0]["found"]), (Some(1), &"red".into(), &drift.clone().into()));
+        said(&operator.apply(), 0, &[&drift]);
+        assert_eq!(effective(topic, name), good, "{topic} {name}");
+        said(&operator.kenh(&plan), 0, &["nothing to do"]);
+    }
+}
+
 #[test]
 fn a_topic_with_other_partitions_than_declared_is_refused() {
     let (_turn, cluster) = cluster::take();
@@ -143,6 +193,28 @@ fn an_unsigned_bus_on_a_cluster_elsewhere_is_refused() {
     for (operator, verdict) in [(&elsewhere, "red"), (&here, "yellow")] {
         let (_, lines) = operator.doctor("genesis");
         assert_eq!(lines[0]["verdict"], verdict, "{lines:?}");
+    }
+}
+
+/// Somebody adds partitions past the bus: a record key would go elsewhere from then on.
+#[test]
+fn no_role_starts_on_a_topic_with_other_partitions_than_declared() {
+    let (_turn, cluster) = cluster::take();
+    drop(cluster::connect(cluster.bootstrap()));
+    let operator = Operator::at(cluster.bootstrap());
+    said(&operator.apply(), 0, &[]);
+    let admin = cluster::admin(cluster.bootstrap());
+    let more = [NewPartitions::new("data.dan-cu", 9), NewPartitions::new("notice.G01", 2)];
+    let done = cluster::ask(admin.create_partitions(&more, &AdminOptions::new())).unwrap();
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    let said_of =
+        ["topic data.dan-cu has 9 partitions, not 2", "topic notice.G01 has 2 partitions, not 1", "what to do: "];
+    cluster::until("the brokers to tell of it", || {
+        let there = cluster::connect(cluster.bootstrap()).partition_counts().unwrap();
+        there.get(&"notice.G01".parse().unwrap()) == Some(&2) && there.get(&"data.dan-cu".parse().unwrap()) == Some(&9)
+    });
+    for role in ["up", "route", "control", "serve"] {
+        said(&operator.kenh(&[role]), 1, &said_of);
     }
 }
 

@@ -252,10 +252,10 @@ impl KafkaClaim {
             is_missing(code)
                 || matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
         });
-        if let (true, Some(to)) = (refused, to) {
+        if let (true, Some(to)) = (refused, &to) {
             // The transaction was never asked to commit: once it is aborted, nothing of it is visible.
             match self.producer.abort_transaction(CALL_TIMEOUT) {
-                Ok(()) => return CommitError::Refused { to, reason: error.to_string() },
+                Ok(()) => return CommitError::Refused { to: to.clone(), reason: error.to_string() },
                 Err(abort) if is_fenced(&abort) => {
                     self.dead = Some(Dead::Fenced);
                     return CommitError::Fenced(self.group.clone());
@@ -264,8 +264,20 @@ impl KafkaClaim {
             }
         }
         self.dead = Some(Dead::Unclear);
-        CommitError::Unclear(Box::new(error))
+        match to {
+            Some(to) => CommitError::Unclear(Box::new(NotWritten { to, error })),
+            None => CommitError::Unclear(Box::new(error)),
+        }
     }
+}
+
+/// Where a commit failed.
+#[derive(Debug, thiserror::Error)]
+#[error("a record for {to} was not written")]
+struct NotWritten {
+    to: TopicPartition,
+    #[source]
+    error: KafkaError,
 }
 
 struct Failure {

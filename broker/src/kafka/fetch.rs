@@ -1,4 +1,4 @@
-//! Fetching in batches, with the ends of partitions: the one place that calls librdkafka directly.
+//! Fetching in batches, with the ends of partitions: with `acl` the place that calls librdkafka directly.
 //!
 //! rdkafka's own `poll` hands out one record at a time (half the rate of a batch, measured) and does not tell at which
 //! offset a partition ended. Behind the last record of a transaction lies the cluster's own marker, which no reader

@@ -368,6 +368,15 @@ impl Log for KafkaLog {
         self.topics.list()
     }
 
+    fn drifted(&self) -> Result<BTreeMap<Topic, Vec<String>>, AdminError> {
+        self.topics.drifted()
+    }
+
+    fn partition_counts(&self) -> Result<BTreeMap<Topic, u32>, AdminError> {
+        let all = self.topics.all().map_err(|error| AdminError::Storage(error.into()))?;
+        Ok(all.into_iter().collect())
+    }
+
     fn set_access(&self, topic: &Topic, access: &[Access]) -> Result<(), AdminError> {
         if self.only_looks() {
             let mut wanted = access.to_vec();

@@ -60,6 +60,15 @@ struct Held {
     bytes: usize,
 }
 
+/// Where reading stood when it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("at position {position}")]
+struct NotRead {
+    position: Position,
+    #[source]
+    why: StorageError,
+}
+
 /// What went wrong; told when what was fetched before has been given out.
 enum Failed {
     /// For good: the client fetches nothing more of this partition.
@@ -232,7 +241,10 @@ impl KafkaReader {
                     Err(error) => Some(ReadError::Storage { of, source: Box::new(error) }),
                 }
             }
-            Failed::Other(source, why) => Some(ReadError::Storage { of: self.of.get(source)?.clone(), source: why }),
+            Failed::Other(source, why) => {
+                let at = NotRead { position: self.positions[source], why };
+                Some(ReadError::Storage { of: self.of.get(source)?.clone(), source: Box::new(at) })
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Topics as the cluster has them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
@@ -8,7 +8,9 @@ use futures_executor::block_on;
 use kenh_domain::log::{AdminError, Retention, StorageError, TopicSpec};
 use kenh_domain::topic::Topic;
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -22,6 +24,9 @@ pub const OLDEST: &str = "2.3";
 
 /// How long a compacted topic may show more than the latest record of a key.
 const COMPACTION_LAG_MS: i64 = DAY_MS;
+
+/// A control event carries a contract with its code lists.
+const MESSAGE_BYTES: &str = "9437184";
 
 /// Topics, and how many partitions each has.
 pub struct Topics {
@@ -48,18 +53,26 @@ fn timestamp_type_of(name: &str) -> &'static str {
     name.parse().map_or("CreateTime", |topic| timestamp_type(&topic))
 }
 
-fn retention_settings(retention: Retention) -> Vec<(&'static str, String)> {
-    match retention {
-        Retention::Forever => vec![("cleanup.policy", "delete".into()), ("retention.ms", "-1".into())],
-        Retention::Days(days) => {
-            vec![("cleanup.policy", "delete".into()), ("retention.ms", (i64::from(days) * DAY_MS).to_string())]
-        }
-        Retention::Compacted { tombstone_days } => vec![
+/// Everything that we set of a topic. Nothing is left to the cluster's own defaults that could take a record away: a limit
+/// in bytes at the broker would count for a topic that is kept for ever, too.
+fn topic_settings(name: &str, retention: Retention) -> Vec<(&'static str, String)> {
+    let mut settings =
+        vec![("message.timestamp.type", timestamp_type_of(name).into()), ("max.message.bytes", MESSAGE_BYTES.into())];
+    let ms = |days: u32| (i64::from(days) * DAY_MS).to_string();
+    settings.extend(match retention {
+        Retention::Forever => kept("-1".into()),
+        Retention::Days(days) => kept(ms(days)),
+        Retention::Compacted { tombstone_days } => [
             ("cleanup.policy", "compact".into()),
-            ("delete.retention.ms", (i64::from(tombstone_days) * DAY_MS).to_string()),
+            ("delete.retention.ms", ms(tombstone_days)),
             ("max.compaction.lag.ms", COMPACTION_LAG_MS.to_string()),
         ],
-    }
+    });
+    settings
+}
+
+fn kept(ms: String) -> [(&'static str, String); 3] {
+    [("cleanup.policy", "delete".into()), ("retention.ms", ms), ("retention.bytes", "-1".into())]
 }
 
 fn read_retention(get: impl Fn(&str) -> Option<String>) -> Retention {
@@ -144,11 +157,9 @@ impl Topics {
 
     /// Makes a topic of any name: the seam's, and our own of access lists.
     pub fn make(&self, name: &str, partitions: u32, retention: Retention) -> Result<bool, AdminError> {
-        let settings = retention_settings(retention);
+        let settings = topic_settings(name, retention);
         let count = i32::try_from(partitions).map_err(failed)?;
-        let mut topic = NewTopic::new(name, count, TopicReplication::Fixed(self.replication))
-            .set("message.timestamp.type", timestamp_type_of(name))
-            .set("max.message.bytes", "9437184");
+        let mut topic = NewTopic::new(name, count, TopicReplication::Fixed(self.replication));
         for (key, value) in &settings {
             topic = topic.set(key, value);
         }
@@ -180,58 +191,74 @@ impl Topics {
         if is != spec.partitions {
             return Err(AdminError::Partitions { topic: spec.topic.clone(), is, wanted: spec.partitions });
         }
-        if !made && self.retention(&spec.topic)? != spec.retention {
-            self.set_retention(&spec.topic, spec.retention)?;
+        if !made && !self.is_set(&spec.topic, spec.retention)? {
+            self.set(&spec.topic, spec.retention)?;
         }
         Ok(())
     }
 
-    fn set_retention(&self, topic: &Topic, retention: Retention) -> Result<(), AdminError> {
-        let (name, settings) = (topic.to_string(), retention_settings(retention));
-        // The call replaces all settings of the topic: those of `make` as well.
-        let mut change = AlterConfig::new(ResourceSpecifier::Topic(&name))
-            .set("message.timestamp.type", timestamp_type(topic))
-            .set("max.message.bytes", "9437184");
+    fn set(&self, topic: &Topic, retention: Retention) -> Result<(), AdminError> {
+        let name = topic.to_string();
+        let settings = topic_settings(&name, retention);
+        // The call replaces all settings of the topic.
+        let mut change = AlterConfig::new(ResourceSpecifier::Topic(&name));
         for (key, value) in &settings {
             change = change.set(key, value);
         }
         let changed = block_on(self.admin.alter_configs([&change], &Self::options())).map_err(failed)?;
         match changed.into_iter().next() {
             Some(Err((_, code))) => Err(failed(format!("changing topic {name}: {code}"))),
-            _ => self.await_retention(topic, retention),
+            _ => self.await_settings(topic, retention),
         }
     }
 
     /// Waits until the brokers tell the new settings: the controller answers for the change before they have heard of it.
-    fn await_retention(&self, topic: &Topic, wanted: Retention) -> Result<(), AdminError> {
+    fn await_settings(&self, topic: &Topic, wanted: Retention) -> Result<(), AdminError> {
         let begun = Instant::now();
-        while self.retention(topic)? != wanted {
+        while !self.is_set(topic, wanted)? {
             if begun.elapsed() > ADMIN_TIMEOUT {
                 let seconds = ADMIN_TIMEOUT.as_secs();
-                return Err(failed(format!("topic {topic} does not show its new retention after {seconds} s")));
+                return Err(failed(format!("topic {topic} does not show its new settings after {seconds} s")));
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         Ok(())
     }
 
-    fn retention(&self, topic: &Topic) -> Result<Retention, AdminError> {
-        let mut found = self.retentions(std::slice::from_ref(topic))?;
-        found.pop().ok_or_else(|| AdminError::Missing(topic.clone()))
+    /// Whether a topic has every setting that we give it.
+    fn is_set(&self, topic: &Topic, retention: Retention) -> Result<bool, AdminError> {
+        let mut found = self.described(std::slice::from_ref(topic))?;
+        let found = found.pop().ok_or_else(|| AdminError::Missing(topic.clone()))?;
+        Ok(differing(&found, topic, retention).is_empty())
     }
 
-    fn retentions(&self, topics: &[Topic]) -> Result<Vec<Retention>, AdminError> {
+    /// The settings of topics, in their order.
+    fn described(&self, topics: &[Topic]) -> Result<Vec<ConfigResource>, AdminError> {
         let names: Vec<String> = topics.iter().map(ToString::to_string).collect();
         let asked: Vec<_> = names.iter().map(|n| ResourceSpecifier::Topic(n)).collect();
         if asked.is_empty() {
             return Ok(Vec::new());
         }
         let found = block_on(self.admin.describe_configs(&asked, &Self::options())).map_err(failed)?;
-        let read = |resource: Result<rdkafka::admin::ConfigResource, RDKafkaErrorCode>| {
-            let resource = resource.map_err(failed)?;
-            Ok(read_retention(|name| resource.get(name).and_then(|e| e.value.clone())))
-        };
-        found.into_iter().map(read).collect()
+        found.into_iter().map(|resource| resource.map_err(failed)).collect()
+    }
+
+    /// Every topic of the bus, with its partitions and settings.
+    fn all_described(&self) -> Result<Vec<(Topic, u32, ConfigResource)>, AdminError> {
+        let mut all: Vec<_> = self.all().map_err(failed)?.into_iter().collect();
+        all.sort_by_cached_key(|(topic, _)| topic.to_string());
+        let names: Vec<Topic> = all.iter().map(|(topic, _)| topic.clone()).collect();
+        let described = self.described(&names)?;
+        Ok(all.into_iter().zip(described).map(|((topic, partitions), is)| (topic, partitions, is)).collect())
+    }
+
+    /// What of each topic differs from what we set of a topic that is kept as this one is.
+    pub fn drifted(&self) -> Result<BTreeMap<Topic, Vec<String>>, AdminError> {
+        let each = self.all_described()?.into_iter().map(|(topic, _, is)| {
+            let words = differing(&is, &topic, retention(&is));
+            (topic, words)
+        });
+        Ok(each.filter(|(_, words)| !words.is_empty()).collect())
     }
 
     pub fn delete(&self, topic: &Topic) -> Result<(), AdminError> {
@@ -244,11 +271,25 @@ impl Topics {
     }
 
     pub fn list(&self) -> Result<Vec<TopicSpec>, AdminError> {
-        let mut all: Vec<_> = self.all().map_err(failed)?.into_iter().collect();
-        all.sort_by_cached_key(|(topic, _)| topic.to_string());
-        let names: Vec<Topic> = all.iter().map(|(topic, _)| topic.clone()).collect();
-        let retentions = self.retentions(&names)?;
-        let specs = all.into_iter().zip(retentions);
-        Ok(specs.map(|((topic, partitions), retention)| TopicSpec { topic, partitions, retention }).collect())
+        let spec = |(topic, partitions, is)| TopicSpec { topic, partitions, retention: retention(&is) };
+        Ok(self.all_described()?.into_iter().map(spec).collect())
     }
+}
+
+fn told<'a>(is: &'a ConfigResource, name: &str) -> Option<&'a str> {
+    is.get(name).and_then(|entry| entry.value.as_deref())
+}
+
+fn retention(is: &ConfigResource) -> Retention {
+    read_retention(|name| told(is, name).map(ToOwned::to_owned))
+}
+
+/// Settings that are not as we set them, in words.
+fn differing(is: &ConfigResource, topic: &Topic, retention: Retention) -> Vec<String> {
+    let wanted = topic_settings(&topic.to_string(), retention).into_iter();
+    let differing = wanted.filter_map(|(name, wanted)| {
+        let found = told(is, name).unwrap_or("(not told)");
+        (found != wanted).then(|| format!("{name} is {found} at the log, not {wanted}"))
+    });
+    differing.collect()
 }

@@ -35,6 +35,7 @@ use kenh_domain::law::Article;
 use kenh_domain::log::{Position, TopicSpec};
 use kenh_domain::names::{Agency, ArticleId, Dataset};
 use kenh_domain::schema::Schema;
+use kenh_domain::topic::Topic;
 use kenh_domain::wire::SchemaId;
 use serde::Serialize;
 
@@ -132,6 +133,15 @@ impl Plan {
         after
             .map(|after| Self { changes: Vec::new(), events, base: control.position, now_ms, after })
             .ok_or_else(|| problems.pop().map(|p| p.message).unwrap_or_default())
+    }
+
+    /// Adds what [`apply`](crate::apply::apply) will mend of topics that somebody set otherwise past the bus
+    /// ([`Log::drifted`](kenh_domain::log::Log::drifted)).
+    pub fn mend(&mut self, drifted: BTreeMap<Topic, Vec<String>>) {
+        let places = layout::places(&self.after, self.now_ms);
+        for (topic, words) in drifted.into_iter().filter(|(topic, _)| places.contains_key(topic)) {
+            self.changes.push(Change { action: Action::Change, kind: Kind::Topic, name: topic.to_string(), words });
+        }
     }
 
     /// How many changes are of this action.

@@ -135,15 +135,22 @@ impl Control {
     pub fn turn(&mut self, now_ms: i64) -> Result<Turn, TurnError> {
         let mut turn = Turn { events: self.read_control()?, ..Turn::default() };
         self.read_heads()?;
-        if !self.settled {
-            turn.topics = settle(&*self.log, &self.set, now_ms)?;
-            self.settled = true;
-        }
-        self.read_notices()?;
-        self.supersede(now_ms, &mut turn)?;
-        self.remove_ended(now_ms, &mut turn)?;
-        turn.cards = self.write_cards(now_ms)?;
+        let settled = if self.settled { Ok(0) } else { settle(&*self.log, &self.set, now_ms) };
+        self.settled = settled.is_ok();
+        // One topic that cannot be as it is to be keeps nobody's access: what has ended goes, and is told.
+        let rest = self.finish(now_ms, &mut turn);
+        turn.topics = settled?;
+        rest?;
         Ok(turn)
+    }
+
+    /// Finishes what a decision began once the router has acted on it, and tells the agencies.
+    fn finish(&mut self, now_ms: i64, turn: &mut Turn) -> Result<(), TurnError> {
+        self.read_notices()?;
+        self.supersede(now_ms, turn)?;
+        self.remove_ended(now_ms, turn)?;
+        turn.cards = self.write_cards(now_ms)?;
+        Ok(())
     }
 
     fn read_control(&mut self) -> Result<usize, TurnError> {

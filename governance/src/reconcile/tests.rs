@@ -352,6 +352,76 @@ fn a_revoked_view_goes_in_order_and_only_when_the_router_has_acted() {
 }
 
 #[test]
+fn a_topic_with_other_partitions_keeps_nothing_else_from_being_done() {
+    let bus = Bus::new();
+    let mut control = control(&bus.log);
+    settled(&mut control, NOW);
+    // Somebody past the bus, with three topics and a list.
+    let change = |name: &str, partitions| {
+        let spec = bus.log.topics().unwrap().into_iter().find(|spec| spec.topic == topic(name)).unwrap();
+        bus.log.delete_topic(&spec.topic).unwrap();
+        if partitions > 0 {
+            bus.log.create_topic(&kenh_domain::log::TopicSpec { partitions, ..spec }).unwrap();
+        }
+    };
+    let (list, kept) = (bus.access("in.thu.A").unwrap(), bus.access("dead-letter.thu.A").unwrap());
+    change("data.thu", 7);
+    change("in.thu.A", 7);
+    change("receipt.A", 0);
+    let stranger = kenh_domain::log::Access { principal: "stranger".parse().unwrap(), operation: Operation::Read };
+    bus.log.set_access(&topic("dead-letter.thu.A"), &[stranger]).unwrap();
+
+    end(&*bus.log, ViewNo(1), EndReason::Revoked, NOW).unwrap();
+    bus.marker(0, bus.decided(), NOW);
+    let told = control.turn(NOW);
+    let Err(TurnError::Admin(AdminError::Partitions { topic: bad, is: 7, wanted: 1 })) = told else {
+        panic!("{told:?}")
+    };
+    assert_eq!(bad, topic("data.thu"), "the first one is told");
+    assert_eq!(bus.access("view.B.thu.main.1"), None, "the view has gone");
+    assert_eq!(bus.cards(), [(1, CardState::Active), (1, CardState::Ended)], "its agency was told");
+    assert!(bus.access("receipt.A").is_some(), "what was missing is there");
+    assert_eq!(bus.access("dead-letter.thu.A").unwrap(), kept, "who had no right has none");
+    assert_eq!(bus.access("in.thu.A").unwrap(), list, "a topic with other partitions has its list");
+    assert!(control.turn(NOW).is_err(), "it is told until it is mended");
+    change("data.thu", 1);
+    change("in.thu.A", 1);
+    settled(&mut control, NOW);
+}
+
+#[test]
+fn a_log_that_does_not_answer_is_not_asked_for_every_topic() {
+    let bus = Bus::new();
+    let mut control = control(&bus.log);
+    settled(&mut control, NOW);
+    bus.log.delete_topic(&topic("in.thu.A")).unwrap();
+    bus.log.delete_topic(&topic("receipt.A")).unwrap();
+    let silent = Silent { log: bus.log.clone(), asked: 0.into() };
+    let set = load(&*bus.log).unwrap();
+    assert!(matches!(crate::apply::settle(&silent, &set, NOW), Err(AdminError::Storage(_))));
+    assert_eq!(silent.asked.into_inner(), 1, "each would take its whole time");
+}
+
+/// A log that goes away once its topics were listed.
+struct Silent {
+    log: Arc<MemoryLog>,
+    asked: std::sync::atomic::AtomicUsize,
+}
+
+impl Log for Silent {
+    fn create_topic(&self, _: &kenh_domain::log::TopicSpec) -> Result<(), AdminError> {
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Err(AdminError::Storage("away".into()))
+    }
+    fn partition_counts(&self) -> Result<BTreeMap<Topic, u32>, AdminError> {
+        Err(AdminError::Storage("away".into()))
+    }
+
+    kenh_testkit::hand_on!(log: incarnation, delete_topic, topics, set_access, access, claim, writer, reader, bounds,
+        shows_uncommitted, maintain);
+}
+
+#[test]
 fn a_view_whose_time_has_run_out_goes_when_the_markers_clock_has_passed_it() {
     let bus = Bus::new();
     let mut control = control(&bus.log);
