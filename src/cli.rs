@@ -559,6 +559,9 @@ pub struct Cast {
     /// Why; a refusal has a reason; - reads it from standard input
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
+    /// The article of law that a refusal rests on, as grants cite it; that of a grant has one
+    #[arg(long, value_name = "TEXT")]
+    pub article: Option<String>,
     /// Folder of the review [default: reviews/NAME]
     #[arg(long, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,

@@ -151,6 +151,11 @@ impl Signed {
             person: person.parse().unwrap(),
             verdict,
             reason: if verdict == Verdict::Refuse { "thiếu căn cứ".into() } else { String::new() },
+            article: if verdict == Verdict::Refuse {
+                "Nghị định 194/2025/NĐ-CP, Điều 16".into()
+            } else {
+                String::new()
+            },
         };
         self.put(&ControlEvent::Vote(vote), &[person]).unwrap();
     }

@@ -152,7 +152,7 @@ pub fn words(request: &Request, event: &ControlEvent) -> Vec<String> {
                 Verdict::AdviseAgainst => "advises against",
             };
             vec![
-                format!("{} {verdict} {} {}", vote.person, vote.proposal, vote.reason),
+                format!("{} {verdict} {} {}", vote.person, vote.proposal, vote.grounds()),
                 format!("  document sha256 {}", vote.document_sha256),
                 format!("  page sha256     {}", vote.page_sha256),
             ]

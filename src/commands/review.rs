@@ -330,7 +330,7 @@ fn show(
     for (at_ms, vote) in &standing.votes {
         let verdict = serde_json::to_value(vote.verdict)?;
         let verdict = verdict.as_str().unwrap_or_default();
-        let reason = if vote.reason.is_empty() { String::new() } else { format!(": {}", vote.reason) };
+        let reason = if vote.reason.is_empty() { String::new() } else { format!(": {}", vote.grounds()) };
         output::note(format_args!("{} {} {verdict}{reason}", moment(*at_ms), vote.person));
     }
     Ok(())
@@ -348,6 +348,7 @@ fn vote(cast: &Cast, verdict: Verdict, set: &ControlSet, log: Option<&dyn Log>, 
         person: cast.person.clone(),
         verdict,
         reason: cast.reason.clone().unwrap_or_default(),
+        article: cast.article.clone().unwrap_or_default(),
     };
     let file = dir.join(format!("vote-{}.json", cast.person));
     let state = put(&ControlEvent::Vote(vote), Some(page), &file, set, log, now_ms())?;

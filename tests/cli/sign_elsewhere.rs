@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::harness::Place;
 use crate::founded::Signed;
+use crate::harness::Place;
 
 const PROPOSAL: &str = "reviews/ten-dai/proposal.json";
 

@@ -58,6 +58,16 @@ impl Collector {
 }
 
 #[test]
+fn the_collector_that_is_tried_is_the_one_that_is_deployed() {
+    let text = |name: &str| fs::read_to_string(repository().join(name)).unwrap();
+    let image = "image: otel/opentelemetry-collector-contrib:";
+    let compose = text("docker-compose.yml");
+    let deployed = compose.lines().find_map(|line| line.trim().strip_prefix(image)).unwrap();
+    let tried = format!("go.opentelemetry.io/collector/otelcol v{deployed}\n");
+    assert!(text("tests/telemetry/collector/go.mod").contains(&tried), "the tests do not build {deployed}");
+}
+
+#[test]
 fn the_collector_takes_what_a_node_tells_and_hands_it_on() {
     set_up();
     let place = Place::new();

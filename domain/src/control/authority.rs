@@ -192,7 +192,7 @@ impl ControlSet {
     }
 
     pub(super) fn fold_vote(&mut self, vote: Vote, signatures: &[Signature], at_ms: i64) -> Result<(), String> {
-        let Vote { proposal: id, person, reason, verdict, .. } = &vote;
+        let Vote { proposal: id, person, reason, article, verdict, .. } = &vote;
         let standing = self.proposals.get_mut(id).ok_or_else(|| format!("there is no proposal {id}"))?;
         if vote.document_sha256 != standing.digest || vote.page_sha256 != standing.proposal.page_sha256 {
             return Err(format!("the vote of {person} is on another document or page than that of proposal {id}"));
@@ -206,7 +206,11 @@ impl ControlSet {
         if *verdict == Verdict::Refuse && reason.trim().is_empty() {
             return Err(format!("{person} refuses proposal {id} without a reason"));
         }
-        if reason.len() > MAX_REASON_BYTES {
+        let of_a_grant = matches!(standing.proposal.document, Document::Grant(_));
+        if *verdict == Verdict::Refuse && of_a_grant && article.trim().is_empty() {
+            return Err(format!("{person} refuses the grant of proposal {id} without an article of law"));
+        }
+        if reason.len() + article.len() > MAX_REASON_BYTES {
             return Err(format!("the reason of {person} has more than {MAX_REASON_BYTES} bytes"));
         }
         if *verdict == Verdict::Approve && person == &standing.proposal.author {

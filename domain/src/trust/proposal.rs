@@ -161,6 +161,17 @@ pub struct Vote {
     /// Why; a refusal has a reason.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The article of law that a refusal rests on; that of a grant has one (Nghị định 194/2025/NĐ-CP, Điều 16).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub article: String,
+}
+
+impl Vote {
+    /// Its reason, and the article in brackets where there is one.
+    #[must_use]
+    pub fn grounds(&self) -> String {
+        if self.article.is_empty() { self.reason.clone() } else { format!("{} ({})", self.reason, self.article) }
+    }
 }
 
 /// A proposal as it stands.

@@ -16,7 +16,7 @@ use kenh_domain::control::{ControlSet, ViewEntry};
 use kenh_domain::grant::EndReason;
 use kenh_domain::names::{GrantId, ProposalId};
 use kenh_domain::trust::needs::gaps;
-use kenh_domain::trust::{Document, Gap, Standing, Verdict};
+use kenh_domain::trust::{Document, Gap, Standing, Verdict, Vote};
 use serde::Serialize;
 
 /// How long the evidence of processing is kept after the end that was granted, at least: 5 years (NĐ 356/2025). The
@@ -134,7 +134,7 @@ pub const TABLE: [Line; 9] = [
         "refused",
         "từ chối",
         "an owner or data-protection officer",
-        "`vote`: refuse, with a written reason and article; or the deadline passed",
+        "`vote`: refuse, with a written reason and article (`--reason`, `--article`); or the deadline passed",
         "none: it is proposed anew",
     ),
     line(
@@ -226,7 +226,7 @@ fn of_proposals(set: &ControlSet, id: &GrantId, now_ms: i64) -> State {
     let proposal = standing.proposal.id.clone();
     let refusing: Vec<_> = standing.said(Verdict::Refuse).filter_map(|person| standing.vote_of(person)).collect();
     if !refusing.is_empty() {
-        return State::Refused { proposal, reasons: refusing.into_iter().map(|vote| vote.reason.clone()).collect() };
+        return State::Refused { proposal, reasons: refusing.into_iter().map(Vote::grounds).collect() };
     }
     let lacks = gaps(set, standing, now_ms);
     // Taking up is the recipient's; what else is lacking is for those who decide.

@@ -149,6 +149,11 @@ impl Bus {
             person: person.parse().unwrap(),
             verdict,
             reason: if verdict == Verdict::Refuse { "thiếu căn cứ".into() } else { String::new() },
+            article: if verdict == Verdict::Refuse {
+                "Nghị định 194/2025/NĐ-CP, Điều 16".into()
+            } else {
+                String::new()
+            },
         })
     }
 
@@ -364,13 +369,15 @@ fn a_refusal_stops_a_proposal_and_a_vote_is_on_one_document() {
     bus.vote("g1", "bao", Verdict::Approve).unwrap();
     let event = bus.activation(&grant("g"), 1);
     bus.append(&event, &[]).unwrap();
-    // Another document under the name of one that was approved, a refusal without reason, the author's own approval.
+    // Another document under the name of one that was approved, a refusal without reason or without article, one that is too long, the author's own approval.
     bus.propose("g2", Document::of_grant(&grant("h")), "chu");
     let ControlEvent::Vote(vote) = bus.ballot("g2", "bao", Verdict::Approve) else { panic!() };
     for bad in [
         Vote { document_sha256: "11".into(), ..vote.clone() },
         Vote { page_sha256: "11".into(), ..vote.clone() },
-        Vote { verdict: Verdict::Refuse, ..vote },
+        Vote { verdict: Verdict::Refuse, article: "Điều 16".into(), ..vote.clone() },
+        Vote { verdict: Verdict::Refuse, reason: "thiếu căn cứ".into(), ..vote.clone() },
+        Vote { verdict: Verdict::Refuse, reason: "x".into(), article: "x".repeat(MAX_REASON_BYTES), ..vote },
     ] {
         assert!(matches!(bus.append(&ControlEvent::Vote(bad), &["bao"]), Err(ControlError::Refused { .. })));
     }

@@ -135,6 +135,7 @@ pub fn written(event: &Event) -> ControlEvent {
                 model::Verdict::Advise => Verdict::AdviseFor,
             },
             reason: if *reason { "thiếu căn cứ" } else { " " }.into(),
+            article: "Nghị định 194/2025/NĐ-CP, Điều 16".into(),
         }),
         Event::Contract { contract, own_schemas } => {
             ControlEvent::Contract(Box::new(written_contract(contract, *own_schemas)))
