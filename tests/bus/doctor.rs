@@ -1,6 +1,7 @@
 //! `kenh` as an operator meets it on a Kafka that is not as it should be: what is found, what to do, and that what can be
 //! mended is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -115,6 +116,39 @@ fn a_topic_that_somebody_changed_is_shown_and_mended() {
     said(&operator.kenh(&plan), 0, &["nothing to do"]);
     let (code, lines) = operator.doctor("topics are kept as long as declared");
     assert_eq!((code, &lines[0]["verdict"]), (Some(0), &"green".into()), "{lines:?}");
+}
+
+/// broker-config/kafka/topics.properties is what topics of each class are made with, and nothing of it is missing.
+#[test]
+fn topics_are_made_with_what_broker_config_says() {
+    let (_turn, cluster) = cluster::take();
+    let operator = Operator::at(cluster.bootstrap());
+    said(&operator.apply(), 0, &[]);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("broker-config/kafka/topics.properties");
+    let text = std::fs::read_to_string(file).unwrap();
+    let said = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut wanted: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
+    for line in said {
+        let (name, value) = line.split_once('=').unwrap();
+        let (class, setting) = name.split_once('.').unwrap();
+        wanted.entry(class).or_default().insert(setting.into(), value.into());
+    }
+    let topics = cluster::connect(cluster.bootstrap()).topics().unwrap();
+    let names: Vec<String> = topics.iter().map(|spec| spec.topic.to_string()).collect();
+    let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let admin = cluster::admin(cluster.bootstrap());
+    let told = cluster::ask(admin.describe_configs(&asked, &AdminOptions::new())).unwrap();
+    let mut seen = BTreeSet::new();
+    for (name, found) in names.iter().zip(told) {
+        // What was set at the topic itself, not what the brokers' files say of any.
+        let entries = found.unwrap().entries;
+        let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        let own: BTreeMap<_, _> = own.map(|entry| (entry.name, entry.value.unwrap_or_default())).collect();
+        let class = name.split('.').next().unwrap();
+        assert_eq!(wanted.get(class), Some(&own), "{name}");
+        seen.insert(class);
+    }
+    assert_eq!(seen, wanted.keys().copied().collect());
 }
 
 /// Each setting that the bus gives its topics is compared and put back, one after another. A limit in bytes at the brokers
