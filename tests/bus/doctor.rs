@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use kenh_domain::log::{Log as _, Retention, TopicSpec};
 use kenh_testkit::kafka::Cluster;
-use rdkafka::admin::{AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
+use rdkafka::admin::{AdminOptions, AlterConfig, ConfigSource, NewPartitions, ResourceSpecifier};
 use serde_json::Value;
 
 use crate::cluster;

@@ -167,7 +167,7 @@ fn where_people_sign_a_grant_is_proposed_approved_taken_up_and_in_force() {
     assert_eq!(stands(&bus), State::Approved { proposal: proposal.clone() });
     // The officer refuses, with reason, and takes it back.
     bus.vote("g1", "bao", Verdict::Refuse);
-    assert_eq!(stands(&bus), refused(&["thiếu căn cứ"]));
+    assert_eq!(stands(&bus), refused(&["thiếu căn cứ (Nghị định 194/2025/NĐ-CP, Điều 16)"]));
     bus.put(&release(&bus, &files), &[]).unwrap_err();
     bus.vote("g1", "bao", Verdict::Approve);
     bus.put(&release(&bus, &files), &[]).unwrap_err();
