@@ -58,33 +58,19 @@ impl Copy {
 /// All copies of this node, by agency.
 pub type Copies = BTreeMap<Agency, Copy>;
 
-/// The control set in force, as this process last saw it.
+/// The control set in force, as the control role last saw it.
 #[derive(Clone, Default)]
-pub struct InForce {
-    set: Arc<RwLock<Arc<ControlSet>>>,
-    /// Why the control log was not followed, or not acted on, at the last try.
-    waiting: Arc<Mutex<Option<String>>>,
-}
+pub struct InForce(Arc<RwLock<Arc<ControlSet>>>);
 
 impl InForce {
     /// The set as it is now.
     #[must_use]
     pub fn get(&self) -> Arc<ControlSet> {
-        self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Why the control role, or who follows the control log in its place, cannot go on; none: it did at its last turn.
-    #[must_use]
-    pub fn waiting(&self) -> Option<String> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, set: Arc<ControlSet>) {
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
-    }
-
-    fn tell(&self, waiting: Option<String>) {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = set;
     }
 }
 
@@ -283,14 +269,9 @@ fn follow_control(log: &dyn Log, in_force: &InForce, stop: &AtomicBool) -> Resul
             }
             Ok(())
         });
-        let waiting = match read {
-            Err(Failure::Failed(error)) => Some(chain(&*error)),
-            _ => None,
-        };
-        if let Some(error) = &waiting {
-            tracing::warn!(error, "control log not read; trying again");
+        if let Err(Failure::Failed(error)) = read {
+            tracing::warn!(error = chain(&*error), "control log not read; trying again");
         }
-        in_force.tell(waiting);
         nap(FOLLOW_EVERY, stop);
     }
     Ok(())
@@ -302,7 +283,6 @@ fn run_control(mut control: Control, log: &dyn Log, in_force: &InForce, stop: &A
         let wait = match control.turn(now_ms()) {
             Ok(turn) => {
                 in_force.set(control.set().clone());
-                in_force.tell(None);
                 if turn.is_idle() { CONTROL_EVERY } else { Duration::ZERO }
             }
             Err(error) => {
@@ -310,9 +290,7 @@ fn run_control(mut control: Control, log: &dyn Log, in_force: &InForce, stop: &A
                 if control.set().position > in_force.get().position {
                     in_force.set(control.set().clone());
                 }
-                let error = chain(&error);
-                tracing::warn!(error, "control role: trying again");
-                in_force.tell(Some(error));
+                tracing::warn!(error = chain(&error), "control role: trying again");
                 CONTROL_BACKOFF
             }
         };
