@@ -217,7 +217,7 @@ mod tests {
 
     fn empty() -> Status {
         let control = kenh_domain::control::ControlSet::default();
-        Status::new(&control, Some(&kenh_router::Snapshot::default()), &[], 0)
+        Status::new(&control, None, Some(&kenh_router::Snapshot::default()), &[], 0)
     }
 
     #[test]

@@ -45,6 +45,10 @@ pub struct Declared {
     pub grants: usize,
     /// Rules that are relaxed now.
     pub relaxed: Vec<Relaxation>,
+    /// Why this process does not follow the control log now, or cannot do what it says, if so: the log is away, or a topic is
+    /// not as declared.
+    #[serde(default)]
+    pub waiting: Option<String>,
 }
 
 /// The router.
@@ -217,10 +221,11 @@ pub fn relaxed(control: &ControlSet, now_ms: i64) -> Vec<Relaxation> {
 }
 
 impl Status {
-    /// Puts together what the roles say of themselves.
+    /// Puts together what the roles say of themselves. `waiting`: why the control log is not followed.
     #[must_use]
     pub fn new(
         control: &ControlSet,
+        waiting: Option<String>,
         router: Option<&Snapshot>,
         copies: &[(Agency, subscriber::Stats)],
         now_ms: i64,
@@ -234,6 +239,9 @@ impl Status {
         let router = router.unwrap_or(&elsewhere);
         if here && router.claims == 0 {
             not_ready.push("the router has not claimed its group yet".to_owned());
+        }
+        if let Some(reason) = &waiting {
+            not_ready.push(format!("control: {reason}"));
         }
         if let Some(reason) = &router.waiting {
             not_ready.push(format!("router: {reason}"));
@@ -268,6 +276,7 @@ impl Status {
                 datasets: control.contracts.len(),
                 grants: control.views.values().filter(|v| v.in_force(now_ms)).count(),
                 relaxed: relaxed(control, now_ms),
+                waiting,
             },
             router: RouterStatus {
                 counts: router.counts,

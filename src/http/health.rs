@@ -20,7 +20,7 @@ impl App {
     pub fn status(&self) -> Status {
         let copies: Vec<_> = self.copies.iter().map(|(agency, copy)| (agency.clone(), copy.stats())).collect();
         let router = self.router.as_ref().map(|stats| stats.snapshot());
-        Status::new(&self.control.get(), router.as_ref(), &copies, now_ms())
+        Status::new(&self.control.get(), self.control.waiting(), router.as_ref(), &copies, now_ms())
     }
 }
 

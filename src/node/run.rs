@@ -58,19 +58,33 @@ impl Copy {
 /// All copies of this node, by agency.
 pub type Copies = BTreeMap<Agency, Copy>;
 
-/// The control set in force, as the control role last saw it.
+/// The control set in force, as this process last saw it.
 #[derive(Clone, Default)]
-pub struct InForce(Arc<RwLock<Arc<ControlSet>>>);
+pub struct InForce {
+    set: Arc<RwLock<Arc<ControlSet>>>,
+    /// Why the control log was not followed, or not acted on, at the last try.
+    waiting: Arc<Mutex<Option<String>>>,
+}
 
 impl InForce {
     /// The set as it is now.
     #[must_use]
     pub fn get(&self) -> Arc<ControlSet> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the control role, or who follows the control log in its place, cannot go on; none: it did at its last turn.
+    #[must_use]
+    pub fn waiting(&self) -> Option<String> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, set: Arc<ControlSet>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = set;
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
+    }
+
+    fn tell(&self, waiting: Option<String>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
     }
 }
 
@@ -269,9 +283,14 @@ fn follow_control(log: &dyn Log, in_force: &InForce, stop: &AtomicBool) -> Resul
             }
             Ok(())
         });
-        if let Err(Failure::Failed(error)) = read {
-            tracing::warn!(error = chain(&*error), "control log not read; trying again");
+        let waiting = match read {
+            Err(Failure::Failed(error)) => Some(chain(&*error)),
+            _ => None,
+        };
+        if let Some(error) = &waiting {
+            tracing::warn!(error, "control log not read; trying again");
         }
+        in_force.tell(waiting);
         nap(FOLLOW_EVERY, stop);
     }
     Ok(())
@@ -283,6 +302,7 @@ fn run_control(mut control: Control, log: &dyn Log, in_force: &InForce, stop: &A
         let wait = match control.turn(now_ms()) {
             Ok(turn) => {
                 in_force.set(control.set().clone());
+                in_force.tell(None);
                 if turn.is_idle() { CONTROL_EVERY } else { Duration::ZERO }
             }
             Err(error) => {
@@ -290,7 +310,9 @@ fn run_control(mut control: Control, log: &dyn Log, in_force: &InForce, stop: &A
                 if control.set().position > in_force.get().position {
                     in_force.set(control.set().clone());
                 }
-                tracing::warn!(error = chain(&error), "control role: trying again");
+                let error = chain(&error);
+                tracing::warn!(error, "control role: trying again");
+                in_force.tell(Some(error));
                 CONTROL_BACKOFF
             }
         };

@@ -2,8 +2,10 @@
 //! mended is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use kenh_domain::log::{Log as _, Retention, TopicSpec};
 use kenh_testkit::kafka::Cluster;
@@ -24,11 +26,15 @@ impl Operator {
     }
 
     fn kenh(&self, args: &[&str]) -> Output {
+        self.command().args(args).output().unwrap()
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kenh"));
         kenh_testkit::outside::without_our_environment(&mut command);
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).env("KENH_DATA", self.data.path().join("node"));
         command.env("KENH_KAFKA", &self.bootstrap).env("KENH_KAFKA_REPLICATION", "1").env("KENH_LISTEN", "127.0.0.1:0");
-        command.args(args).output().unwrap()
+        command
     }
 
     fn apply(&self) -> Output {
@@ -292,4 +298,70 @@ fn a_role_that_lacks_a_right_is_refused_at_the_start() {
     said(&with_certificate(&operator, &cluster, "kenh-control", &["enroll", "admit", "kenh-serve", "1"]), 0, &[]);
     let lacks = "lacks WRITE on the transactional id kenh.main";
     said(&with_certificate(&operator, &cluster, "kenh-serve", &["route"]), 1, &[at, lacks, "docs/boundary.md"]);
+}
+
+/// A role while it runs, asked over HTTP as a monitoring system does.
+struct Running {
+    child: Child,
+    address: String,
+    token: String,
+}
+
+impl Running {
+    fn start(operator: &Operator, role: &str) -> Self {
+        let mut command = operator.command();
+        let child = command.arg(role).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let file = operator.data.path().join("node/node.json");
+        let told = || serde_json::from_slice(&std::fs::read(&file).ok()?).ok();
+        let running: Value = kenh_testkit::outside::until("the role to serve", kenh_testkit::PATIENCE, told);
+        let text = |name: &str| running[name].as_str().unwrap().to_owned();
+        Self { child, address: text("address"), token: text("token") }
+    }
+
+    /// The whole answer, status line first; none where the node takes no connection from this address just now.
+    fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        let (host, token) = (&self.address, &self.token);
+        let asked = format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(asked.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    fn is(&self, ready: bool, reason: &str) -> bool {
+        let Some((health, metrics)) = self.get("/health/ready").zip(self.get("/metrics")) else { return false };
+        let code = if ready { " 200 " } else { " 503 " };
+        let metric = format!("\nkenh_ready {}\n", u8::from(ready));
+        let status = health.lines().next().unwrap_or_default();
+        status.contains(code) && health.contains(reason) && metrics.contains(&metric)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The roles that neither route nor keep a copy say, too, that the cluster is away, and that it is back.
+#[test]
+fn a_role_says_that_the_cluster_is_away_and_is_well_again() {
+    let cluster = Cluster::start(1);
+    let operators = ["control", "serve"].map(|role| (role, Operator::at(cluster.bootstrap())));
+    said(&operators[0].1.apply(), 0, &[]);
+    let roles = operators.each_ref().map(|(role, operator)| Running::start(operator, role));
+    let await_both = |what: &str, ready, reason: &str| {
+        let there = || roles.iter().all(|role| role.is(ready, reason)).then_some(());
+        kenh_testkit::outside::until(what, 3 * kenh_testkit::PATIENCE, there);
+    };
+    await_both("both to be ready", true, "");
+    cluster.kill(1);
+    // A client asks for up to 10 s before it says that nobody answers.
+    await_both("both to say why they are not", false, "control: ");
+    cluster.restart(1);
+    await_both("both to be ready again", true, "");
 }
