@@ -382,6 +382,12 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// The bootstrap servers of the cluster that holds the log, if one does.
+    #[must_use]
+    pub fn bootstrap(&self) -> Option<&str> {
+        self.kafka.as_ref().map(|kafka| &*kafka.bootstrap)
+    }
+
     /// Reads `file` (or [`DEFAULT_FILE`] where it exists) and the variables that `get` answers.
     ///
     /// # Errors

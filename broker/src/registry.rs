@@ -2,15 +2,16 @@
 //!
 //! It asks for schemas by id and for the latest of a subject, and registers what was released under the id that it has
 //! already (another's import mode; releasing is no matter of a registry). It keeps nothing (a schema's text never changes
-//! under its id: who asks often keeps it). A token travels over TLS, or stays on this machine. It blocks: call it from a thread of its own, never from an async task.
+//! under its id: who asks often keeps it). A token travels over TLS, or stays on this machine. It blocks: call it from a
+//! thread of its own, never from an async task.
 //!
 //! Source: Confluent's documentation, "Schema Registry API Reference".
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kenh_domain::host;
 use kenh_domain::wire::SchemaId;
 use schema_registry_converter::blocking::schema_registry::{
     SrSettings, get_schema_by_id, get_schema_by_subject, perform_sr_call,
@@ -146,13 +147,6 @@ impl fmt::Debug for RegistryClient {
     }
 }
 
-/// Whether `host:port/path` is this machine by its very name.
-fn is_loopback(host: &str) -> bool {
-    let host = host.split('/').next().unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 impl RegistryClient {
     /// A client of the registry at `url` (`https://host:port`, or `http://…`), with `token` as the password of its Basic
     /// authorisation. Over TLS one of `authorities` (a file, PEM; none: those of the machine) must have vouched for the
@@ -163,15 +157,16 @@ impl RegistryClient {
     pub fn new(url: &str, token: Option<&str>, authorities: Option<&Path>) -> Result<Self, RegistryError> {
         let url = url.trim_end_matches('/');
         let secure = url.strip_prefix("https://");
-        let host = secure.or_else(|| url.strip_prefix("http://"));
-        let host = host.ok_or(RegistryError::Address("it begins neither with https:// nor with http://"))?;
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c)) {
+        let address = secure.or_else(|| url.strip_prefix("http://"));
+        let address = address.ok_or(RegistryError::Address("it begins neither with https:// nor with http://"))?;
+        if address.is_empty() || address.contains(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c)) {
             return Err(RegistryError::Address("it is no host and port"));
         }
-        if host.contains('@') {
+        if address.contains('@') {
             return Err(RegistryError::Address("it holds a user name; give the token apart"));
         }
-        if token.is_some() && secure.is_none() && !is_loopback(host) {
+        let host = host::of(address.split('/').next().unwrap_or_default());
+        if token.is_some() && secure.is_none() && !host::is_loopback(host) {
             return Err(RegistryError::Address("the token would travel in clear; say https://"));
         }
         let mut client = reqwest::blocking::Client::builder();

@@ -144,7 +144,7 @@ fn an_address_or_subject_that_cannot_be_is_refused_before_anything_is_sent() {
     }
     let error = RegistryClient::new("http://registry.example:8081", Some("bi-mat"), None).unwrap_err();
     assert!(error.to_string().contains("in clear; say https://") && !error.to_string().contains("bi-mat"), "{error}");
-    for here in ["http://localhost:1", "http://[::1]:1/apis", "http://127.0.0.2"] {
+    for here in ["http://localhost:1", "http://[::1]:1/apis", "http://[::1]", "http://127.0.0.2"] {
         assert!(RegistryClient::new(here, Some("bi-mat"), None).is_ok(), "{here}");
     }
     let client = RegistryClient::new("http://127.0.0.1:9", None, None).unwrap();

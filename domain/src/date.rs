@@ -50,17 +50,11 @@ pub fn year(days: i32) -> i32 {
 /// How many days a month has, from 1 for January; none where there is no such month. In a year that is not known,
 /// February has 29.
 #[must_use]
-pub const fn days_in_month(year: Option<i64>, month: i64) -> Option<i64> {
-    let leap = match year {
-        Some(year) => year % 4 == 0 && (year % 100 != 0 || year % 400 == 0),
-        None => true,
-    };
-    match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
-        4 | 6 | 9 | 11 => Some(30),
-        2 => Some(if leap { 29 } else { 28 }),
-        _ => None,
-    }
+pub fn days_in_month(year: Option<i64>, month: i64) -> Option<i64> {
+    // The calendar comes round every 400 years.
+    let year = 2000 + i16::try_from(year.unwrap_or(0).rem_euclid(400)).ok()?;
+    let first = jiff::civil::Date::new(year, i8::try_from(month).ok()?, 1).ok()?;
+    Some(first.days_in_month().into())
 }
 
 /// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`; for years a text can hold.
@@ -108,7 +102,8 @@ mod tests {
             assert!(parse(&format!("2024-{month:02}-{last:02}")).is_some(), "{month}");
             assert!(parse(&format!("2024-{month:02}-{:02}", last + 1)).is_none(), "{month}");
         }
-        assert_eq!([0, 13, -1].map(|month| days_in_month(None, month)), [None; 3]);
+        assert_eq!([0, 13, -1, 999].map(|month| days_in_month(None, month)), [None; 4]);
+        assert_eq!([of(i64::MAX), of(-4), of(24_000)].map(Option::unwrap), [28, 29, 29]);
     }
 
     #[test]

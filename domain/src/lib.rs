@@ -34,6 +34,7 @@ pub mod envelope;
 pub mod filter;
 pub mod frame;
 pub mod grant;
+pub mod host;
 pub mod identity;
 pub mod key;
 pub mod law;

@@ -35,7 +35,7 @@ pub fn run(apply: &Apply, config: &Config, output: Output) -> Result<(), Failure
         plan.mend(log.drifted()?);
     }
     // An empty bus begins unsigned with the first that is applied.
-    unsigned::may_hold(config.kafka.as_ref(), plan.after.trust.as_ref())?;
+    unsigned::may_hold(config.bootstrap(), plan.after.trust.as_ref())?;
     let missing = withheld(&set, &plan.events, now);
     if !missing.is_empty() {
         return Err(lacking(&missing, &set, &plan, apply, output));

@@ -66,7 +66,7 @@ pub fn run(demo: &Demo, config: &mut Config, output: Output) -> Result<(), Failu
             ));
         }
         // What it makes is signed by nobody.
-        LogKind::Kafka => unsigned::may_hold(config.kafka.as_ref(), Some(&Trust::Unsigned))?,
+        LogKind::Kafka => unsigned::may_hold(config.bootstrap(), Some(&Trust::Unsigned))?,
     }
     let store = config.store(demo.store).map_err(|e| Failure::Usage(e.to_string()))?;
     if demo.reset {

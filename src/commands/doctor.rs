@@ -95,7 +95,7 @@ pub fn run(doctor: &Doctor, config: &Config, output: Output) -> Result<(), Failu
             }
             let log = reach.log();
             let (set, ignored) = fold_control(&*log)?;
-            let elsewhere = unsigned::may_hold(config.kafka.as_ref(), Some(&Trust::Unsigned)).is_err();
+            let elsewhere = unsigned::may_hold(config.bootstrap(), Some(&Trust::Unsigned)).is_err();
             genesis(&set, elsewhere || doctor.profile == Profile::Production, &mut report);
             control(&set, &ignored, &mut report);
             topics(&*log, &set, &mut report)?;

@@ -6,7 +6,7 @@ use super::Failure;
 use crate::config::Config;
 use crate::http::Server;
 use crate::node::run::{RoleSet, Roles};
-use crate::node::{Node, signal, unsigned};
+use crate::node::{Node, signal};
 use crate::output;
 use crate::telemetry::Telemetry;
 
@@ -14,9 +14,6 @@ use crate::telemetry::Telemetry;
 pub fn run(which: RoleSet, config: &Config) -> Result<(), Failure> {
     let node = Node::open(config)?;
     let mut telemetry = config.otlp.as_deref().map(|to| Telemetry::start(to, which.name())).transpose()?;
-    if config.kafka.is_some() {
-        unsigned::may_hold(config.kafka.as_ref(), kenh_governance::load(&*node.log)?.trust.as_ref())?;
-    }
     let roles = Roles::start(&node, which, &config.copies)?;
     warn_unsigned(&roles);
     let server = Server::start(&node, &roles, config)?;

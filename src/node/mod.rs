@@ -69,6 +69,8 @@ pub struct Node {
     pub log: Arc<dyn Log>,
     /// The same, where it is a cluster.
     kafka: Option<Arc<KafkaLog>>,
+    /// The bootstrap servers, where it is a cluster.
+    pub bootstrap: Option<String>,
     /// Its master secret.
     pub master: Secret,
 }
@@ -119,7 +121,8 @@ impl Node {
             None => Arc::new(open_log(config)?),
         };
         let master = read_or_make_secret(&dir.join("secret"))?;
-        Ok(Self { dir, log, kafka, master })
+        let bootstrap = config.bootstrap().map(ToOwned::to_owned);
+        Ok(Self { dir, log, kafka, bootstrap, master })
     }
 
     /// Opens the directory, or reaches the process that holds it.

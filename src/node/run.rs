@@ -22,7 +22,7 @@ use kenh_domain::topic::Topic;
 use kenh_governance::Control;
 use kenh_router::Router;
 
-use super::{Node, topics};
+use super::{Node, topics, unsigned};
 use crate::commands::{Failure, chain};
 use crate::config::{self, Store};
 use crate::time::now_ms;
@@ -170,10 +170,11 @@ impl Roles {
     /// Starts roles on a node. Without the control role, the control log is followed all the same.
     ///
     /// # Errors
-    /// When a role cannot start, or a topic has other partitions than decided; none runs then.
+    /// When a role cannot start, the bus may not be where it is, or a topic has other partitions than decided; none runs then.
     pub fn start(node: &Node, which: RoleSet, copies: &[config::Copy]) -> Result<Self, Failure> {
         kenh_governance::bootstrap(&*node.log)?;
         let set = kenh_governance::load(&*node.log)?;
+        unsigned::may_hold(node.bootstrap.as_deref(), set.trust.as_ref())?;
         topics::check(&*node.log, &set, now_ms())?;
         let mut subscribers = Vec::new();
         for copy in copies.iter().filter(|_| which.copies) {

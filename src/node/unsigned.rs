@@ -1,11 +1,8 @@
 //! Beyond one machine only a signed bus (invariant 9): nothing else stops who reaches an unsigned one from granting himself
 //! anything.
 
-use std::net::IpAddr;
-
 use kenh_domain::control::Trust;
-
-use crate::config::Kafka;
+use kenh_domain::host;
 
 /// A cluster beyond this machine, and a bus where nothing is signed.
 #[derive(Debug, thiserror::Error)]
@@ -18,25 +15,23 @@ use crate::config::Kafka;
 )]
 pub struct Unsigned(String);
 
-/// Whether the cluster may hold a bus that rests on `trust`. One that has not begun may be founded.
+/// Whether the cluster at these bootstrap servers may hold a bus that rests on `trust`; none is the directory. A bus that
+/// has not begun may be founded.
 ///
 /// # Errors
 /// What to do instead.
-pub fn may_hold(kafka: Option<&Kafka>, trust: Option<&Trust>) -> Result<(), Unsigned> {
-    match (kafka, trust) {
-        (Some(kafka), Some(Trust::Unsigned)) if !is_loopback(&kafka.bootstrap) => {
-            Err(Unsigned(kafka.bootstrap.clone()))
-        }
+pub fn may_hold(bootstrap: Option<&str>, trust: Option<&Trust>) -> Result<(), Unsigned> {
+    match (bootstrap, trust) {
+        (Some(bootstrap), Some(Trust::Unsigned)) if !is_here(bootstrap) => Err(Unsigned(bootstrap.to_owned())),
         _ => Ok(()),
     }
 }
 
-/// Whether every broker that is named is on this machine by its very name.
-fn is_loopback(bootstrap: &str) -> bool {
+/// Whether every broker that is named is on this machine.
+fn is_here(bootstrap: &str) -> bool {
     bootstrap.split(',').all(|broker| {
         let broker = broker.trim().rsplit("://").next().unwrap_or_default();
-        let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host).trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        host::is_loopback(host::of(broker))
     })
 }
 
@@ -45,14 +40,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_what_says_so() {
+    fn a_cluster_is_here_when_all_its_brokers_are() {
         for here in ["127.0.0.1:9092", "localhost:1, 127.0.0.2:9092", "[::1]:9092", "PLAINTEXT://127.0.0.1:9092"] {
-            assert!(is_loopback(here), "{here}");
+            assert!(is_here(here), "{here}");
         }
-        for elsewhere in
-            ["kafka-1:9093", "127.0.0.1:1,kafka-1:9093", "0.0.0.0:9092", "localhost.example:1", "10.0.0.1:1", ""]
-        {
-            assert!(!is_loopback(elsewhere), "{elsewhere}");
+        for elsewhere in ["kafka-1:9093", "127.0.0.1:1,kafka-1:9093", "0.0.0.0:9092", "10.0.0.1:1", ""] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
         }
     }
 }

@@ -112,7 +112,7 @@ impl std::fmt::Debug for Server {
 /// Whether nothing of it leaves this machine.
 fn is_here(config: &Config) -> bool {
     let local = |host: &Host| match host {
-        Host::Tcp(name) => name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        Host::Tcp(name) => kenh_domain::host::is_loopback(name),
         Host::Unix(_) => true,
     };
     config.get_hosts().iter().all(local) && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
