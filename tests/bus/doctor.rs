@@ -25,12 +25,13 @@ impl Operator {
         Self { data: tempfile::tempdir().unwrap(), bootstrap: bootstrap.into() }
     }
 
+    /// How a command ends. A role that is to be refused and is not would run on: `timeout` ends it then, with 124.
     fn kenh(&self, args: &[&str]) -> Output {
-        self.command().args(args).output().unwrap()
+        self.command("timeout").args(["120", env!("CARGO_BIN_EXE_kenh")]).args(args).output().unwrap()
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kenh"));
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         kenh_testkit::outside::without_our_environment(&mut command);
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).env("KENH_DATA", self.data.path().join("node"));
         command.env("KENH_KAFKA", &self.bootstrap).env("KENH_KAFKA_REPLICATION", "1").env("KENH_LISTEN", "127.0.0.1:0");
@@ -309,7 +310,7 @@ struct Running {
 
 impl Running {
     fn start(operator: &Operator, role: &str) -> Self {
-        let mut command = operator.command();
+        let mut command = operator.command(env!("CARGO_BIN_EXE_kenh"));
         let child = command.arg(role).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let file = operator.data.path().join("node/node.json");
         let told = || serde_json::from_slice(&std::fs::read(&file).ok()?).ok();
