@@ -18,6 +18,9 @@ use rdkafka::error::RDKafkaErrorCode;
 /// scenario lets a year pass in a second.
 const AHEAD_MS: i64 = 5 * 366 * 24 * 60 * 60 * 1000;
 
+/// Longer than any run of the scenarios.
+const HOUR_MS: &str = "3600000";
+
 /// The right to be the one scenario on the cluster.
 pub struct Turn {
     _one: MutexGuard<'static, ()>,
@@ -57,10 +60,13 @@ pub fn until(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Sets the node to take records from far ahead of its clock.
+/// Sets the node to take records from far ahead of its clock, and not to compact because a scenario's day has passed: what
+/// is held to a replay record for record must be there record for record.
 pub fn let_clocks_run_ahead(cluster: &Cluster) {
     let ahead = AHEAD_MS.to_string();
-    let change = AlterConfig::new(ResourceSpecifier::Broker(1)).set("log.message.timestamp.after.max.ms", &ahead);
+    let change = AlterConfig::new(ResourceSpecifier::Broker(1))
+        .set("log.message.timestamp.after.max.ms", &ahead)
+        .set("log.cleaner.backoff.ms", HOUR_MS);
     let done = ask(admin(cluster.bootstrap()).alter_configs([&change], &AdminOptions::new())).unwrap();
     assert!(done.iter().all(Result::is_ok), "{done:?}");
 }
