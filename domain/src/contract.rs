@@ -77,15 +77,68 @@ pub struct FieldRules {
 }
 
 /// Use of a code list by a field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct CodeListUse {
     /// Name of the list in [`Contract::code_lists`].
     pub list: String,
-    /// Dotted path of a second field whose text form is appended after `@` before looking up: unit codes are known by
-    /// code and start date (`00001@2025-07-01`).
+    /// Dotted path of a second field that names the code together with it: the first day on which a unit holds, since
+    /// units bear codes one after the other. In a frozen list its text form stands behind `@` (`00001@2025-07-01`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<String>,
+    /// Dotted path of the day on which the code must be in force, where the list is a dataset; where that is null any
+    /// day will do. Not beside `with`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+}
+
+/// Where the codes of a code list are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CodeList {
+    /// In the contract itself: sorted codes, each once. A new code needs a new version of the contract.
+    Frozen(Vec<String>),
+    /// In the records of a dataset on the bus.
+    Dataset(CodeListDataset),
+}
+
+impl CodeList {
+    /// Its codes, where it is frozen.
+    #[must_use]
+    pub fn frozen(&self) -> Option<&[String]> {
+        match self {
+            Self::Frozen(codes) => Some(codes),
+            Self::Dataset(_) => None,
+        }
+    }
+
+    /// The dataset, where it is one.
+    #[must_use]
+    pub const fn dataset(&self) -> Option<&CodeListDataset> {
+        match self {
+            Self::Frozen(_) => None,
+            Self::Dataset(list) => Some(list),
+        }
+    }
+}
+
+/// A dataset whose records are a code list; see [`crate::codes`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct CodeListDataset {
+    /// The dataset: an open one, of one partition.
+    pub dataset: Dataset,
+    /// Dotted path of the code: a text or a whole number.
+    pub code: String,
+    /// Dotted path of the first day on which the code is in force; none: codes have no first day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Dotted path of the last day, null while it is open-ended; none: codes have no last day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Row filter: which of its records are the list; none: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
 }
 
 /// Who may write to a dataset, and which rows.
@@ -278,9 +331,9 @@ pub struct Contract {
     /// Rules by dotted path.
     #[serde(default)]
     pub fields: BTreeMap<String, FieldRules>,
-    /// Frozen code lists: sorted codes by name of the list.
+    /// Code lists by name.
     #[serde(default)]
-    pub code_lists: BTreeMap<String, Vec<String>>,
+    pub code_lists: BTreeMap<String, CodeList>,
     /// Who answers for it, and what it promises.
     #[serde(default, skip_serializing_if = "Terms::is_empty")]
     pub terms: Terms,
@@ -291,6 +344,11 @@ impl Contract {
     #[must_use]
     pub fn latest(&self) -> Option<&SchemaVersion> {
         self.schemas.last()
+    }
+
+    /// The code lists that are datasets on the bus, by name.
+    pub fn lists_on_the_bus(&self) -> impl Iterator<Item = (&String, &CodeListDataset)> {
+        self.code_lists.iter().filter_map(|(name, list)| Some((name, list.dataset()?)))
     }
 
     /// Whether `agency` may write to it.

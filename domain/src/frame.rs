@@ -13,7 +13,7 @@
 //!   number        u64  in its submission     clock             i64  ms since 1970
 //!   epoch         u32                        engine            u16
 //!   version       u64                        code lists        u16 count, then each:
-//!   updated       i64  ms since 1970           dataset text, position u64, digest 32 bytes
+//!   updated       i64  ms since 1970           dataset text, sequence u64, digest 32 bytes
 //!   effective     u8 0 | u8 1, i32 days
 //!   sealing form  u8   0 = clear
 //!     form 1:     secret id u32, nonce 12 bytes   (reserved; written and read by no release yet)
@@ -103,8 +103,19 @@ pub struct Marker {
     pub clock_ms: i64,
     /// The decision engine.
     pub engine: u16,
-    /// Code lists that admission uses: dataset, position, digest.
-    pub code_lists: Vec<(Dataset, u64, [u8; 32])>,
+    /// The code lists on the bus that admission asks from here on, by dataset.
+    pub code_lists: Vec<ListAt>,
+}
+
+/// A dataset that is a code list, up to one of its changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListAt {
+    /// The dataset, of one partition.
+    pub dataset: Dataset,
+    /// The last change of it that counts, by the data partition's own number; 0 before the first.
+    pub sequence: Sequence,
+    /// Digest of its changes up to there.
+    pub digest: [u8; 32],
 }
 
 /// One record of a data partition.
@@ -178,10 +189,10 @@ fn put_marker(marker: &Marker, out: &mut Vec<u8>) {
     let lists = marker.code_lists.len().min(usize::from(u16::MAX));
     #[expect(clippy::cast_possible_truncation, reason = "cut to u16::MAX on the line above")]
     out.extend_from_slice(&(lists as u16).to_be_bytes());
-    for (dataset, position, digest) in &marker.code_lists[..lists] {
-        put_text(dataset.as_str(), out);
-        out.extend_from_slice(&position.to_be_bytes());
-        out.extend_from_slice(digest);
+    for list in &marker.code_lists[..lists] {
+        put_text(list.dataset.as_str(), out);
+        out.extend_from_slice(&list.sequence.0.to_be_bytes());
+        out.extend_from_slice(&list.digest);
     }
 }
 
@@ -248,7 +259,8 @@ fn read_marker(cursor: &mut Cursor<'_>) -> Result<Marker, FrameError> {
     let mut code_lists = Vec::new();
     for _ in 0..count {
         let dataset = Dataset::new(cursor.text()?).map_err(|_| FrameError::Damaged("code list"))?;
-        code_lists.push((dataset, u64::from_be_bytes(cursor.array()?), cursor.array()?));
+        let sequence = Sequence(u64::from_be_bytes(cursor.array()?));
+        code_lists.push(ListAt { dataset, sequence, digest: cursor.array()? });
     }
     cursor.finished()?;
     Ok(Marker { control, control_digest, clock_ms, engine, code_lists })
@@ -335,7 +347,7 @@ mod tests {
             control_digest: [1; 32],
             clock_ms: 5,
             engine: ENGINE,
-            code_lists: vec![(Dataset::new("a").unwrap(), 1, [2; 32])],
+            code_lists: vec![ListAt { dataset: Dataset::new("a").unwrap(), sequence: Sequence(1), digest: [2; 32] }],
         };
         for data in [change(None), Data::Marker(marker)] {
             let bytes = encode(Sequence(1), &data);

@@ -15,7 +15,7 @@
 //! | [`schema`] | an Avro schema, parsed once and walked often |
 //! | [`date`] | days since 1970 and their text |
 //! | [`wire`], [`envelope`], [`frame`], [`key`] | bytes: view records, submitted changes, data records, record keys |
-//! | [`rule`], [`element`], [`admit`] | whether a submitted change enters the bus |
+//! | [`rule`], [`element`], [`codes`], [`admit`] | whether a submitted change enters the bus |
 //! | [`relaxation`] | when a rule warns instead, and which never do |
 //! | [`filter`], [`shape`], [`route`] | whom an admitted change concerns, and what they see of it |
 //! | [`receipt`], [`notice`] | what providers and recipients are told |
@@ -24,6 +24,7 @@
 //! | [`limits`] | every bound, with its reason |
 
 pub mod admit;
+pub mod codes;
 pub mod confirm;
 pub mod contract;
 pub mod control;

@@ -39,6 +39,10 @@ pub const MAX_UNCONFIRMED_BYTES: usize = 16 << 20;
 /// Largest control event: a contract carries its schemas and its frozen code lists.
 pub const MAX_CONTROL_BYTES: usize = 8 << 20;
 
+/// Most bytes, record keys and bodies together, of a dataset that is a code list: the router holds it in memory. The
+/// largest known today (every administrative unit, with those that were abolished) takes 5 MiB.
+pub const MAX_CODE_LIST_BYTES: usize = 256 << 20;
+
 /// Largest record that a log must take, key and value together: a control event, or a change in its framing.
 pub const MAX_LOG_RECORD_BYTES: usize = MAX_CONTROL_BYTES + (64 << 10);
 

@@ -186,7 +186,9 @@ pub fn positions_key(dataset: &Dataset, view: &View, edition: Edition, partition
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{CodeListUse, Effective, FieldRules, Person, Pii, Provider, SchemaVersion, VersionSource};
+    use crate::contract::{
+        CodeList, CodeListUse, Effective, FieldRules, Person, Pii, Provider, SchemaVersion, VersionSource,
+    };
     use crate::rule::Rule;
 
     #[test]
@@ -231,7 +233,7 @@ mod tests {
             minimum: Some("1".into()),
             maximum: Some("99".into()),
             max_length: Some(2),
-            code_list: Some(CodeListUse { list: "tinh".into(), with: Some("TuNgay".into()) }),
+            code_list: Some(CodeListUse { list: "tinh".into(), with: Some("TuNgay".into()), on: None }),
             description: Some("Mã tỉnh".into()),
         };
         let person = Person { id: "g01.chu-quan".into(), name: "Người chủ quản".into() };
@@ -250,7 +252,7 @@ mod tests {
             synthetic: true,
             schemas: vec![schema(1, 1, r#"{"type":"record","name":"R"}"#), schema(2, 3, "{}")],
             fields: [("Tinh".to_owned(), place)].into(),
-            code_lists: [("tinh".to_owned(), vec!["79@2025-07-01".to_owned()])].into(),
+            code_lists: [("tinh".to_owned(), CodeList::Frozen(vec!["79@2025-07-01".to_owned()]))].into(),
             terms: Terms { owners: vec![person.clone()], data_protection: vec![person], ..Terms::default() },
         }
     }

@@ -27,7 +27,7 @@ pub fn one(
     spans: &mut Spans,
     draft: &mut Draft,
 ) -> Result<(), EngineError> {
-    let Slot { engine, rules, effects, data, since_image, .. } = slot;
+    let Slot { engine, rules, lists, effects, data, since_image, .. } = slot;
     let sequence = Sequence(engine.sequence().0 + 1);
     let clock_ms = engine.clock_ms();
     let Some((_, rules)) = rules else { return Err(EngineError::NoMarker(sequence)) };
@@ -39,7 +39,7 @@ pub fn one(
         draft.answer(clock_ms);
         return Ok(());
     }
-    let as_of = AsOf { clock_ms, relaxed: engine.relaxed() };
+    let as_of = AsOf { clock_ms, relaxed: engine.relaxed(), lists };
     let candidate = match rules.read(&input.provider, input.partition, &record.key, value, as_of, spans) {
         Ok(candidate) => candidate,
         Err(rejection) => {

@@ -13,7 +13,7 @@
 //! | [`slot`], [`draft`] | one data partition and its views' topics; what one transaction is to write |
 //! | [`engine`], [`state`] | what a data log adds up to, per partition and per record key |
 //! | [`lane`], [`recover`] | filling new views; recovery and replay |
-//! | [`control`] | the control set in force at a marker |
+//! | [`control`], [`lists`] | the control set in force at a marker; the code lists that it names |
 //! | [`image`], [`metadata`], [`tally`] | what is kept: on disk, beside the positions, for receipts |
 //! | [`stats`], `trace` | what it tells of itself |
 
@@ -26,6 +26,7 @@ pub mod image;
 mod images;
 pub mod inputs;
 pub mod lane;
+pub mod lists;
 pub mod metadata;
 mod read;
 pub mod recover;

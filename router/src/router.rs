@@ -10,6 +10,7 @@ use kenh_domain::names::Group;
 use crate::config::Config;
 use crate::control::FollowError;
 use crate::engine::EngineError;
+use crate::lists::ListError;
 use crate::metadata::MetadataError;
 use crate::recover::RecoverError;
 use crate::session::{Halt, Session};
@@ -36,6 +37,9 @@ pub enum RouterError {
     /// A data partition cannot be read back.
     #[error("state cannot be read back")]
     Recover(#[source] RecoverError),
+    /// A code list that a marker names cannot be read back.
+    #[error("a code list cannot be read back")]
+    List(#[source] ListError),
     /// The metadata beside the committed positions cannot be used.
     #[error("the group's metadata cannot be used")]
     Metadata(#[source] MetadataError),

@@ -17,10 +17,11 @@ use crate::draft::Draft;
 use crate::images::Images;
 use crate::inputs::Input;
 use crate::lane::Lane;
+use crate::lists::{ListError, Lists};
 use crate::metadata::Metadata;
 use crate::recover::{self, RecoverError};
 use crate::router::RouterError;
-use crate::slot::Slot;
+use crate::slot::{Slot, Unsettled};
 use crate::stats::{DataStats, LaneStats, Reason, Snapshot, Stats};
 use crate::tally::{Answer, InputId};
 
@@ -66,6 +67,15 @@ impl From<RecoverError> for Halt {
     }
 }
 
+impl From<ListError> for Halt {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Read(read @ ReadError::Storage { .. }) => read.into(),
+            other => Self::fatal(RouterError::List(other)),
+        }
+    }
+}
+
 /// A lane, and what it belongs to.
 pub(crate) struct OpenLane {
     pub(crate) slot: usize,
@@ -77,6 +87,7 @@ pub(crate) struct Session {
     pub(crate) config: Arc<Config>,
     pub(crate) claim: Box<dyn Claim>,
     pub(crate) follower: Follower,
+    pub(crate) lists: Lists,
     pub(crate) slots: Vec<Slot>,
     pub(crate) slot_of: BTreeMap<(Dataset, Partition), usize>,
     pub(crate) inputs: Vec<Input>,
@@ -123,6 +134,7 @@ impl Session {
             config,
             claim,
             follower,
+            lists: Lists::default(),
             slots: Vec::new(),
             slot_of: BTreeMap::new(),
             inputs: Vec::new(),
@@ -229,8 +241,10 @@ impl Session {
         let number = self.slots.len();
         let mut slot =
             Slot::new(back.engine, TopicPartition { topic: Topic::Data(dataset.clone()), partition }, back.next);
-        if let Err(reason) = slot.settle() {
-            slot.broken = Some((Reason::Contract(reason), self.follower.newest().position));
+        match slot.settle(&**log, &mut self.lists) {
+            Ok(()) => {}
+            Err(Unsettled::Waits(reason)) => slot.broken = Some((reason, self.follower.newest().position)),
+            Err(Unsettled::List(error)) => return Err(error.into()),
         }
         self.lane = self.lane.take().or(back.lane.map(|lane| OpenLane { slot: number, lane }));
         self.slots.push(slot);
@@ -336,7 +350,7 @@ impl Session {
                     slot.engine.abandon();
                     slot.effects.clear();
                     // It was settled before; only what the draft's marker changed is undone.
-                    let _ = slot.settle();
+                    drop(slot.settle(&*self.config.log, &mut self.lists));
                 }
                 Err(match error {
                     CommitError::Fenced(group) => Halt::fatal(RouterError::Fenced(group)),
@@ -353,6 +367,9 @@ impl Session {
         let now_ms = (self.config.clock)();
         for number in &draft.slots {
             self.slots[*number].engine.commit();
+        }
+        if draft.markers > 0 {
+            self.lists.keep(self.slots.iter().filter_map(|s| s.engine.marker()).flat_map(|m| &m.code_lists));
         }
         for (number, view) in &draft.told {
             if let Some(outlet) = self.slots[*number].outlets.get_mut(view) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kenh_domain::admit::Rules;
+use kenh_domain::codes::CodeLists;
 use kenh_domain::contract::Contract;
 use kenh_domain::control::{Activation, ControlSet, ViewEntry, ViewNo};
 use kenh_domain::frame::{ENGINE, Head, Marker};
 use kenh_domain::limits::MARKER_INTERVAL_MS;
-use kenh_domain::log::{Position, TopicPartition};
+use kenh_domain::log::{Log, Position, ReadError, TopicPartition};
 use kenh_domain::names::{Agency, Dataset};
 use kenh_domain::notice::{self, Positions};
 use kenh_domain::relaxation::RelaxationEntry;
@@ -18,7 +19,16 @@ use kenh_domain::topic::{Partition, Topic};
 
 use crate::draft::Draft;
 use crate::engine::Engine;
+use crate::lists::{ListError, Lists};
 use crate::stats::Reason;
+
+/// Why a slot cannot go on under a marker.
+pub enum Unsettled {
+    /// Until something changes: what.
+    Waits(Reason),
+    /// A code list could not be read.
+    List(ListError),
+}
 
 /// Where one view's records of one data partition go.
 pub struct Outlet {
@@ -44,6 +54,8 @@ pub struct Slot {
     pub next: Position,
     /// Rules of admission, for the contract they were compiled from.
     pub rules: Option<(Arc<Contract>, Rules)>,
+    /// The code lists on the bus that its rules ask.
+    pub lists: CodeLists,
     /// Where views' records go.
     pub outlets: BTreeMap<ViewNo, Outlet>,
     /// What the engine says is to be written to views and is not in the draft yet.
@@ -65,6 +77,7 @@ impl Slot {
             data,
             next,
             rules: None,
+            lists: CodeLists::NONE.clone(),
             outlets: BTreeMap::new(),
             effects: Effects::default(),
             unconcerned: None,
@@ -85,17 +98,18 @@ impl Slot {
         self.engine.partition()
     }
 
-    /// Makes rules and outlets what the engine's latest marker says.
+    /// Makes rules, code lists and outlets what the engine's latest marker says.
     ///
     /// # Errors
-    /// Why the contract's rules cannot be carried out.
-    pub fn settle(&mut self) -> Result<(), String> {
+    /// [`Unsettled`]: why the contract's rules cannot be carried out.
+    pub fn settle(&mut self, log: &dyn Log, lists: &mut Lists) -> Result<(), Unsettled> {
         let Some(plan) = self.engine.plan().cloned() else { return Ok(()) };
         let contract = plan.contract();
         if !self.rules.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, contract) || known == contract) {
-            let rules = Rules::compile(contract).map_err(|e| e.to_string())?;
+            let rules = Rules::compile(contract).map_err(|e| Unsettled::Waits(Reason::Contract(e.to_string())))?;
             self.rules = Some((contract.clone(), rules));
         }
+        self.lists = self.look_up(contract, log, lists)?;
         self.outlets.retain(|view, _| plan.has(*view));
         for view in plan.views() {
             let Some(activation) = plan.activation(view) else { continue };
@@ -112,19 +126,55 @@ impl Slot {
         Ok(())
     }
 
-    /// Whether a marker is to be written now. `newest` is the control set to come into force with it, `busy` whether
-    /// there are inputs to decide behind it, `marked` whether none was decided since the latest one.
+    /// The code lists on the bus as the latest marker names them.
+    fn look_up(&self, contract: &Contract, log: &dyn Log, lists: &mut Lists) -> Result<CodeLists, Unsettled> {
+        let mut known = BTreeMap::new();
+        for (name, list) in contract.lists_on_the_bus() {
+            let missing = |why: &str| {
+                let why = format!("{why}, and {} has it as its code list {name}", contract.dataset);
+                Unsettled::Waits(Reason::Topic(Topic::Data(list.dataset.clone()), why))
+            };
+            let named = self.engine.marker().and_then(|m| m.code_lists.iter().find(|at| at.dataset == list.dataset));
+            let at = named.ok_or_else(|| missing("is missing"))?;
+            let Some(of) = self.engine.control().contracts.get(&list.dataset) else {
+                return Err(missing("has no contract"));
+            };
+            let codes = lists.codes(log, at, list, of).map_err(|error| match error {
+                ListError::Read(ReadError::Denied { .. }) => missing("is missing"),
+                ListError::Codes(_) | ListError::TooLarge { .. } => {
+                    Unsettled::Waits(Reason::Contract(format!("code list {name}: {}", chain(&error))))
+                }
+                other => Unsettled::List(other),
+            })?;
+            known.insert(name.clone(), codes);
+        }
+        Ok(CodeLists::Known(known))
+    }
+
+    /// Whether a marker is to be written now. `newest` is the control set to come into force with it, `lists` the code
+    /// lists, `busy` whether there are inputs to decide behind it, `marked` whether none was decided since the latest one.
     ///
-    /// Before a batch: when control, the engine or the second has changed; the second counts once a batch, so that a log
-    /// that takes seconds for a commit is not filled with markers. When idle: when control changed something for this
-    /// dataset, or the start or end of a view or relaxation is due.
-    pub fn marker_is_due(&mut self, newest: &ControlSet, now_ms: i64, busy: bool, marked: bool) -> bool {
+    /// When a code list has changed, at once: who may read what was not committed has inputs decided again under the
+    /// latest marker (docs/adr/0004), and who has a receipt for a code finds it known there. Before a batch: when control,
+    /// the engine or the second has changed; the second counts once a batch, so that a log that takes seconds for a commit
+    /// is not filled with markers. When idle: when control changed something for this dataset, or the start or end of a
+    /// view or relaxation is due.
+    pub fn marker_is_due(
+        &mut self,
+        newest: &ControlSet,
+        lists: &Lists,
+        now_ms: i64,
+        (busy, marked): (bool, bool),
+    ) -> bool {
         if self.broken.as_ref().is_some_and(|(_, at)| *at == newest.position) {
             return false;
         }
         let Some(marker) = self.engine.marker() else { return newest.contracts.contains_key(self.dataset()) };
         let moved = marker.control != newest.position || marker.control_digest != newest.digest;
         if self.engine.due_ms().is_some_and(|due| due <= now_ms) || marker.engine != ENGINE {
+            return true;
+        }
+        if marker.code_lists != newest.contracts.get(self.dataset()).map(|c| lists.newest(c)).unwrap_or_default() {
             return true;
         }
         if busy {
@@ -142,13 +192,13 @@ impl Slot {
 
     /// The marker that would be written now. The clock of a partition never goes back.
     #[must_use]
-    pub fn next_marker(&self, newest: &ControlSet, now_ms: i64) -> Marker {
+    pub fn next_marker(&self, newest: &ControlSet, lists: &Lists, now_ms: i64) -> Marker {
         Marker {
             control: newest.position,
             control_digest: newest.digest,
             clock_ms: now_ms.max(self.engine.clock_ms()),
             engine: ENGINE,
-            code_lists: Vec::new(),
+            code_lists: newest.contracts.get(self.dataset()).map(|c| lists.newest(c)).unwrap_or_default(),
         }
     }
 
@@ -214,6 +264,18 @@ impl Slot {
         let views = self.outlets.iter().filter(|(v, o)| o.dirty && !stopped.contains(v) && o.told_ms.is_none_or(due));
         views.map(|(view, _)| *view).collect()
     }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// Whether control changed anything for `dataset` between the two.

@@ -12,6 +12,7 @@ use kenh_domain::frame::{self, Data, Sequence};
 use kenh_domain::limits::MAX_COMMIT_BYTES;
 use kenh_domain::log::Position;
 use kenh_domain::names::Principal;
+use kenh_domain::topic::Partition;
 
 use crate::decide;
 use crate::draft::Draft;
@@ -21,6 +22,7 @@ use crate::metadata::LaneCursor;
 use crate::recover;
 use crate::router::{RouterError, Turn};
 use crate::session::{Halt, OpenLane, Session};
+use crate::slot::Unsettled;
 use crate::stats::Reason;
 
 impl Session {
@@ -40,6 +42,7 @@ impl Session {
             let wait = if self.due(now_ms).is_empty() { self.shorten(wait, now_ms) } else { Duration::ZERO };
             self.read(wait)?;
         }
+        self.follow_lists()?;
         let now_ms = (self.config.clock)();
         let due = self.due(now_ms);
         if !due.is_empty() {
@@ -59,6 +62,19 @@ impl Session {
         until.map_or(wait, |until| until.min(wait))
     }
 
+    /// Reads the datasets that contracts use as code lists to where our own commits have brought them: who has a receipt
+    /// for a new code may use it at once.
+    fn follow_lists(&mut self) -> Result<(), Halt> {
+        let control = self.follower.newest().clone();
+        for (_, list) in control.contracts.values().flat_map(|c| c.lists_on_the_bus()) {
+            let place = (list.dataset.clone(), Partition(0));
+            if let Some(number) = self.slot_of.get(&place) {
+                self.lists.follow(&*self.config.log, &list.dataset, self.slots[*number].next)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Slots that something is pending for.
     fn busy(&self) -> BTreeSet<usize> {
         self.pending.iter().map(|(input, _)| self.inputs[*input].slot).collect()
@@ -74,7 +90,7 @@ impl Session {
             // Nothing can have been decided where there was no marker yet.
             let may = (!redoing || slot.engine.marker().is_none()) && !self.again.contains(&number);
             let (busy, marked) = (busy.contains(&number), self.marked.contains(&number));
-            if may && slot.marker_is_due(&newest, now_ms, busy, marked) {
+            if may && slot.marker_is_due(&newest, &self.lists, now_ms, (busy, marked)) {
                 due.push(number);
             }
         }
@@ -89,20 +105,27 @@ impl Session {
         let mut lane: Option<(usize, Sequence, Vec<ViewNo>, Position)> = None;
         for &number in due {
             let slot = &mut self.slots[number];
-            let choose = || (slot.next_marker(&newest, now_ms), newest.clone());
+            let choose = || (slot.next_marker(&newest, &self.lists, now_ms), newest.clone());
             let (marker, control) = self.chosen.entry(number).or_insert_with(choose).clone();
             let sequence = Sequence(slot.engine.sequence().0 + 1);
             let started = match slot.engine.mark(sequence, marker.clone(), control) {
                 Ok(started) => started,
                 Err(error) => {
-                    self.give_up(number, error.to_string());
+                    self.give_up(number, Reason::Contract(error.to_string()));
                     continue;
                 }
             };
-            if let Err(reason) = slot.settle() {
-                slot.engine.abandon();
-                self.give_up(number, reason);
-                continue;
+            match slot.settle(&*self.config.log, &mut self.lists) {
+                Ok(()) => {}
+                Err(Unsettled::Waits(reason)) => {
+                    slot.engine.abandon();
+                    self.give_up(number, reason);
+                    continue;
+                }
+                Err(Unsettled::List(error)) => {
+                    slot.engine.abandon();
+                    return Err(error.into());
+                }
             }
             slot.broken = None;
             draft.slots.insert(number);
@@ -160,14 +183,13 @@ impl Session {
         Ok(())
     }
 
-    /// A data partition that cannot go on under what control says now waits for control to change.
-    fn give_up(&mut self, number: usize, reason: String) {
+    /// A data partition that cannot go on under what control says now waits for control to change, or for a topic.
+    fn give_up(&mut self, number: usize, reason: Reason) {
         self.chosen.remove(&number);
         let slot = &mut self.slots[number];
         // It was settled before, under the marker that still stands.
-        let _ = slot.settle();
-        tracing::error!(data = %slot.data, reason, "cannot be carried out; waiting for control to change");
-        let reason = Reason::Contract(reason);
+        drop(slot.settle(&*self.config.log, &mut self.lists));
+        tracing::error!(data = %slot.data, reason = %reason, "cannot be carried out; waiting for that to change");
         slot.broken = Some((reason.clone(), self.follower.newest().position));
         self.hold_inputs(&reason, |i| i.slot == number);
     }

@@ -215,14 +215,25 @@ pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failu
     });
     bar.finish_and_clear();
     let checked = checked?;
+    let not_asked: Vec<_> = contract.lists_on_the_bus().map(|(name, list)| (name, &list.dataset)).collect();
     if output == Output::Json {
+        let not_asked: Vec<_> =
+            not_asked.iter().map(|(name, dataset)| json!({"codeList": name, "dataset": dataset})).collect();
         output::json(&json!({
             "dataset": source.dataset, "read": checked.read, "good": checked.good, "rejected": checked.rejected,
-            "warnings": checked.warnings, "rejections": checked.listed.first,
+            "warnings": checked.warnings, "rejections": checked.listed.first, "notAsked": not_asked,
         }));
     } else {
         rejections(&checked.listed, source.report.as_deref());
         warned(&checked.warnings);
+        for (name, dataset) in not_asked {
+            output::note(format_args!(
+                "not asked here: whether codes are in {name}, which is the dataset {dataset}; the router asks it"
+            ));
+            output::note(format_args!(
+                "    chưa kiểm tra: mã có trong danh mục {name} (tập dữ liệu {dataset}) hay không; bộ định tuyến sẽ kiểm tra"
+            ));
+        }
         output::line(format_args!(
             "{}: {} records read, {} good, {} rejected; nothing was sent",
             source.dataset,

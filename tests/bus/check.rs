@@ -145,7 +145,12 @@ impl Bus {
 
     /// Rules broken by a provider in the sample dataset, in order per partition.
     pub fn rules(&self, provider: &str) -> Vec<String> {
-        self.letters(provider, HO_SO).into_iter().map(|letter| letter.rule).collect()
+        self.rules_of(provider, HO_SO)
+    }
+
+    /// The same, in any dataset.
+    pub fn rules_of(&self, provider: &str, name: &str) -> Vec<String> {
+        self.letters(provider, name).into_iter().map(|letter| letter.rule).collect()
     }
 
     pub fn confirmations(&self, name: &str) -> Vec<Confirmation> {

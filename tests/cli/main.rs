@@ -17,6 +17,7 @@
 //! | [`store_postgres`] | copies in PostgreSQL: counted by SQL, a role that only reads, a server that dies, a full disk, doctor |
 //! | [`review`] | a review: propose, read, vote, release |
 //! | [`grants`] | grants asked for, suspended and resumed; law, supersession, emergencies, the catalogue |
+//! | [`lists`] | codes that are the records of a dataset |
 //! | [`relax`] | a rule that warns for some hours: who, which, and that it ends |
 //! | [`founded`] | a bus that is founded on a root, and whoever signs on it |
 //! | [`signed`] | a bus whose decisions are signed: keys, roster, and what an operator cannot do |
@@ -35,6 +36,7 @@ mod founded;
 mod full_disk;
 mod grants;
 mod harness;
+mod lists;
 mod node;
 mod own_data;
 mod registry;

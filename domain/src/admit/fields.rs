@@ -7,7 +7,8 @@ use unicode_normalization::is_nfc;
 
 use super::RulesError;
 use super::beside::Beside;
-use crate::contract::{CodeListUse, Contract, FieldRules};
+use crate::codes::{CodeLists, Codes};
+use crate::contract::{CodeList, CodeListUse, Contract, FieldRules};
 use crate::date;
 use crate::element::Element;
 use crate::relaxation::Relaxed;
@@ -51,9 +52,18 @@ struct LeafRules {
 /// A code that must be in a list.
 struct ListCheck {
     path: Path,
-    with: Option<Path>,
     name: String,
-    codes: HashSet<String>,
+    day: Option<Day>,
+    /// The codes of a frozen list; none for one that is a dataset.
+    frozen: Option<HashSet<String>>,
+}
+
+/// The field that is looked up beside a code.
+enum Day {
+    /// It names the code together with it.
+    With(Path),
+    /// The code must be in force then.
+    On(Path),
 }
 
 /// What the rules have found in a record.
@@ -128,7 +138,7 @@ impl FieldChecks {
         contract: &Contract,
         schema: &Schema,
         (body, spans): (&[u8], &Spans),
-        relaxed: &Relaxed,
+        (relaxed, lists): (&Relaxed, &CodeLists),
         most: usize,
         found: &mut Found,
     ) {
@@ -137,7 +147,7 @@ impl FieldChecks {
         let _ = Walk { rest: body, findings: &mut findings }.node(&self.root);
         for list in &self.lists {
             if !findings.full() {
-                list.check(schema, body, spans, &mut findings);
+                list.check(schema, body, spans, lists, &mut findings);
             }
         }
         if !findings.full() {
@@ -261,25 +271,75 @@ fn list_check(contract: &Contract, schema: &Schema, path: Path, list: &CodeListU
         .code_lists
         .get(&list.list)
         .ok_or_else(|| wrong(format!("the contract has no code list {:?}", list.list)))?;
-    let with = list
-        .with
-        .as_deref()
-        .map(|with| {
-            schema.path(with).ok_or_else(|| wrong(format!("there is no field {with:?} to look the code up with")))
-        })
-        .transpose()?;
-    Ok(ListCheck { with, name: list.list.clone(), codes: codes.iter().cloned().collect(), path })
+    let beside = |dotted: &str| {
+        schema.path(dotted).ok_or_else(|| wrong(format!("there is no field {dotted:?} to look the code up with")))
+    };
+    let day = match (&list.with, &list.on) {
+        (None, None) => None,
+        (Some(with), None) => Some(Day::With(beside(with)?)),
+        (None, Some(on)) => Some(Day::On(beside(on)?)),
+        (Some(_), Some(_)) => {
+            return Err(wrong("its code is looked up with a first day and on a day; keep one of the two".into()));
+        }
+    };
+    match (codes, &day) {
+        (CodeList::Frozen(_), Some(Day::On(_))) => {
+            return Err(wrong(format!("its code list {:?} is frozen and knows no days", list.list)));
+        }
+        (CodeList::Dataset(known), Some(Day::With(path) | Day::On(path))) => {
+            if *path.ty().inner() != Type::Date {
+                let kind = path.ty().inner().kind();
+                return Err(wrong(format!("{:?}, to look the code up with, is {kind} and no date", path.dotted())));
+            }
+            if known.from.is_none() && (known.to.is_none() || matches!(day, Some(Day::With(_)))) {
+                return Err(wrong(format!("its code list {:?} does not say from which day a code holds", list.list)));
+            }
+        }
+        _ => {}
+    }
+    let frozen = codes.frozen().map(|codes| codes.iter().cloned().collect());
+    Ok(ListCheck { name: list.list.clone(), day, frozen, path })
 }
 
 impl ListCheck {
-    fn check(&self, schema: &Schema, body: &[u8], spans: &Spans, findings: &mut Findings<'_>) {
-        let Some(mut code) = text_of(schema.value(body, spans, &self.path)) else { return };
-        if let Some(with) = &self.with {
+    fn check(&self, schema: &Schema, body: &[u8], spans: &Spans, lists: &CodeLists, findings: &mut Findings<'_>) {
+        let Some(code) = text_of(schema.value(body, spans, &self.path)) else { return };
+        let there = match (&self.frozen, lists) {
+            (Some(codes), _) => self.is_in_frozen(codes, code, schema, body, spans),
+            (None, CodeLists::NotAsked) => true,
+            (None, CodeLists::Known(lists)) => {
+                lists.get(&self.name).is_some_and(|codes| self.is_in(codes, &code, schema, body, spans))
+            }
+        };
+        if !there {
+            findings.add(Rejection::field(Rule::CodeList, self.path.dotted()).with(&self.name));
+        }
+    }
+
+    fn is_in_frozen(
+        &self,
+        codes: &HashSet<String>,
+        mut code: String,
+        schema: &Schema,
+        body: &[u8],
+        spans: &Spans,
+    ) -> bool {
+        if let Some(Day::With(with)) = &self.day {
             code.push('@');
             code.push_str(&text_of(schema.value(body, spans, with)).unwrap_or_default());
         }
-        if !self.codes.contains(&code) {
-            findings.add(Rejection::field(Rule::CodeList, self.path.dotted()).with(&self.name));
+        codes.contains(&code)
+    }
+
+    fn is_in(&self, codes: &Codes, code: &str, schema: &Schema, body: &[u8], spans: &Spans) -> bool {
+        let day = |path| match schema.value(body, spans, path) {
+            Value::Date(days) => Some(days),
+            _ => None,
+        };
+        match &self.day {
+            None => codes.has(code),
+            Some(Day::With(path)) => day(path).is_some_and(|day| codes.starts(code, day)),
+            Some(Day::On(path)) => day(path).map_or_else(|| codes.has(code), |day| codes.in_force(code, day)),
         }
     }
 }

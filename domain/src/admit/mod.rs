@@ -7,13 +7,15 @@
 //! The first rule broken wins in `read`, in this order: size, wire format, schema id, envelope, provider, Avro body,
 //! record key, partition, the provider's rows, field rules (in the order of the schema), code lists and cross-field
 //! rules, version, time of update, effective date. A rule that is [relaxed](crate::relaxation) is passed over and kept as a
-//! warning; which are, and until when, is asked at the latest marker, as is the clock ([`AsOf`]).
+//! warning; which are, and until when, is asked at the latest marker, as are the clock and the code lists that are datasets
+//! ([`AsOf`]).
 
 mod beside;
 mod fields;
 
 use std::collections::HashMap;
 
+use crate::codes::CodeLists;
 use crate::contract::{Contract, Effective, VersionSource};
 use crate::date::{self, DAY_MS, VIET_NAM_MS};
 use crate::envelope::{self, EnvelopeError, Event, Submitted};
@@ -112,13 +114,15 @@ pub struct AsOf<'a> {
     pub clock_ms: i64,
     /// The rules that warn, by the control set that it names and at that clock.
     pub relaxed: &'a Relaxed,
+    /// The code lists on the bus that it names.
+    pub lists: &'a CodeLists,
 }
 
 impl AsOf<'static> {
-    /// A clock at which every rule rejects.
+    /// A clock at which every rule rejects, and no code list is on the bus.
     #[must_use]
     pub const fn strict(clock_ms: i64) -> Self {
-        Self { clock_ms, relaxed: Relaxed::NONE }
+        Self { clock_ms, relaxed: Relaxed::NONE, lists: CodeLists::NONE }
     }
 }
 
@@ -342,7 +346,7 @@ impl Rules {
                 return Err(Rejection::record(Rule::NotItsRows));
             }
             let fields = &self.versions[version].fields;
-            fields.check(&self.contract, schema, (record, scratch), as_of.relaxed, 1, &mut found);
+            fields.check(&self.contract, schema, (record, scratch), (as_of.relaxed, as_of.lists), 1, &mut found);
             if let Some(first) = found.rejections.into_iter().next() {
                 return Err(first);
             }
@@ -372,7 +376,7 @@ impl Rules {
     }
 
     /// Every rule that a record alone breaks, at most [`MAX_VIOLATIONS`] of those that refuse it: what an offline check
-    /// shows. `scratch` holds its field boundaries afterwards, unless its bytes do not follow the schema.
+    /// shows. Code lists that are datasets are not asked: only the router knows what they hold. `scratch` holds its field boundaries afterwards, unless its bytes do not follow the schema.
     #[must_use]
     pub fn check_record(&self, body: &[u8], schema: SchemaId, relaxed: &Relaxed, scratch: &mut Spans) -> Found {
         let refused = |rejection| Found { rejections: vec![rejection], warnings: Vec::new() };
@@ -389,7 +393,8 @@ impl Rules {
             found.rejections.push(rejection);
         }
         let fields = &self.versions[version].fields;
-        fields.check(&self.contract, schema, (body, scratch), relaxed, MAX_VIOLATIONS, &mut found);
+        let how = (relaxed, &CodeLists::NotAsked);
+        fields.check(&self.contract, schema, (body, scratch), how, MAX_VIOLATIONS, &mut found);
         found
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 mod beside;
 
 use super::*;
-use crate::contract::{CodeListUse, FieldRules, Provider, SchemaVersion};
+use crate::contract::{CodeList, CodeListDataset, CodeListUse, FieldRules, Provider, SchemaVersion};
 use crate::names::Dataset;
 use crate::rule::Lang;
 
@@ -28,7 +28,7 @@ fn contract() -> Contract {
         "name",
         FieldRules { required: true, max_length: Some(5), pattern: Some("[^!]*".into()), ..Default::default() },
     );
-    let list = CodeListUse { list: "units".into(), with: Some("since".into()) };
+    let list = CodeListUse { list: "units".into(), with: Some("since".into()), on: None };
     rule("unit", FieldRules { code_list: Some(list), ..Default::default() });
     rule("since", FieldRules { minimum: Some("2000-01-01".into()), ..Default::default() });
     let values = Some(vec!["1".into(), "2".into(), "9".into()]);
@@ -51,7 +51,7 @@ fn contract() -> Contract {
         synthetic: true,
         schemas: vec![SchemaVersion { version: 1, id: RECORD, schema: SCHEMA.into(), envelope_id: ENVELOPE }],
         fields,
-        code_lists: [("units".to_owned(), vec!["00001@2025-07-01".to_owned()])].into(),
+        code_lists: [("units".to_owned(), CodeList::Frozen(vec!["00001@2025-07-01".to_owned()]))].into(),
         terms: crate::contract::Terms::default(),
     }
 }
@@ -157,7 +157,7 @@ fn read_relaxed(row: &Row<'_>, relaxed: &Relaxed) -> Result<Vec<Rule>, Rule> {
     let value = value(&Submitted::new("s", 1, Event::New, 1, CLOCK, Some(&body)));
     let rules = Rules::compile(&contract()).unwrap();
     let (provider, key) = (Agency::new("G01").unwrap(), row.id.as_bytes());
-    let as_of = AsOf { clock_ms: CLOCK, relaxed };
+    let as_of = AsOf { relaxed, ..AsOf::strict(CLOCK) };
     let mut spans = Spans::new();
     let read = rules.read(&provider, key::partition(key, 4), key, &value, as_of, &mut spans);
     read.map(|c| c.warnings).map_err(|r| r.rule)
@@ -203,7 +203,7 @@ fn what_is_never_relaxed_still_refuses_when_everything_is() {
     let key = GOOD.id.as_bytes();
     let refused = |provider: &Agency, key: &[u8], change: &Submitted<'_>| {
         let value = value(change);
-        let as_of = AsOf { clock_ms: CLOCK, relaxed: &all };
+        let as_of = AsOf { relaxed: &all, ..AsOf::strict(CLOCK) };
         let read = rules.read(provider, key::partition(key, 4), key, &value, as_of, &mut Spans::new());
         read.map(|_| ()).unwrap_err().rule
     };
@@ -310,6 +310,98 @@ fn where_kenh_assigns_versions_other_content_is_the_next() {
     assert_eq!(decide(&rules, &candidate, 0, None, 8), Verdict::Admit(Version { epoch: 0, version: 1 }));
 }
 
+/// The unit of [`GOOD`] as the records of a dataset: first borne until the end of June 2025, and again from July.
+fn on_the_bus(list: &CodeListDataset, used: CodeListUse) -> (Rules, CodeLists) {
+    let mut contract = contract();
+    contract.code_lists = [("units".to_owned(), CodeList::Dataset(list.clone()))].into();
+    contract.fields.get_mut("unit").unwrap().code_list = Some(used);
+    let of = Contract {
+        dataset: list.dataset.clone(),
+        partitions: 1,
+        open: true,
+        fields: BTreeMap::new(),
+        code_lists: BTreeMap::new(),
+        providers: Vec::new(),
+        ..contract.clone()
+    };
+    // The same schema serves: `unit` is the code, `since` its first day.
+    let records = [body(&Row { since: "2025-07-01", ..GOOD }), body(&Row { id: "2", since: "2004-01-01", ..GOOD })];
+    let codes = crate::codes::CodesReader::compile(list, &of).unwrap();
+    let codes = codes.read(records.iter().map(|body| (RECORD, &body[..]))).unwrap();
+    let known = CodeLists::Known([("units".to_owned(), std::sync::Arc::new(codes))].into());
+    (Rules::compile(&contract).unwrap(), known)
+}
+
+#[test]
+fn a_code_list_on_the_bus_is_asked_as_the_marker_names_it() {
+    let list = CodeListDataset {
+        dataset: Dataset::new("units").unwrap(),
+        code: "unit".into(),
+        from: Some("since".into()),
+        to: None,
+        rows: None,
+    };
+    let read = |(rules, lists): &(Rules, CodeLists), row: &Row<'_>| {
+        let body = body(row);
+        let value = value(&Submitted::new("s", 1, Event::New, 1, CLOCK, Some(&body)));
+        let as_of = AsOf { lists, ..AsOf::strict(CLOCK) };
+        let partition = key::partition(row.id.as_bytes(), 4);
+        let (provider, mut spans) = (Agency::new("G01").unwrap(), Spans::new());
+        rules.read(&provider, partition, row.id.as_bytes(), &value, as_of, &mut spans).map(|_| ()).map_err(|r| r.rule)
+    };
+    let refused = Err(Rule::CodeList);
+    let alone = on_the_bus(&list, CodeListUse { list: "units".into(), ..Default::default() });
+    assert_eq!(read(&alone, &GOOD), Ok(()));
+    assert_eq!(read(&alone, &Row { since: "2001-01-01", ..GOOD }), Ok(()), "no day is asked");
+    assert_eq!(read(&alone, &Row { unit: Some("00002"), ..GOOD }), refused);
+    assert_eq!(read(&alone, &Row { unit: None, ..GOOD }), Ok(()));
+    let with = on_the_bus(&list, CodeListUse { list: "units".into(), with: Some("since".into()), on: None });
+    for (since, wanted) in [("2004-01-01", Ok(())), ("2025-07-01", Ok(())), ("2025-07-02", refused)] {
+        assert_eq!(read(&with, &Row { since, ..GOOD }), wanted, "first day {since}");
+    }
+    let on = on_the_bus(&list, CodeListUse { list: "units".into(), with: None, on: Some("since".into()) });
+    for (since, wanted) in [("2003-12-31", refused), ("2004-01-01", Ok(())), ("2030-01-01", Ok(()))] {
+        assert_eq!(read(&on, &Row { since, ..GOOD }), wanted, "on {since}");
+    }
+    // What a marker does not name has no code; who cannot read it leaves it to the router.
+    let (rules, _) = on;
+    assert_eq!(read(&(rules, CodeLists::NONE.clone()), &GOOD), refused);
+    let (rules, _) = on_the_bus(&list, CodeListUse { list: "units".into(), ..Default::default() });
+    let row = body(&Row { unit: Some("00002"), ..GOOD });
+    assert_eq!(rules.check_record(&row, RECORD, Relaxed::NONE, &mut Spans::new()), Found::default());
+}
+
+#[test]
+fn a_use_of_a_code_list_that_means_nothing_is_refused_by_name() {
+    let dataset = |from: Option<&str>| {
+        CodeList::Dataset(CodeListDataset {
+            dataset: Dataset::new("units").unwrap(),
+            code: "unit".into(),
+            from: from.map(str::to_owned),
+            to: None,
+            rows: None,
+        })
+    };
+    let frozen = CodeList::Frozen(vec!["00001".into()]);
+    for (codes, with, on, part) in [
+        (&frozen, None, Some("since"), "is frozen and knows no days"),
+        (&frozen, Some("since"), Some("since"), "keep one of the two"),
+        (&dataset(Some("since")), Some("name"), None, "is a string and no date"),
+        (&dataset(Some("since")), None, Some("rank"), "is an int and no date"),
+        (&dataset(None), Some("since"), None, "does not say from which day"),
+        (&dataset(None), None, Some("since"), "does not say from which day"),
+        (&dataset(Some("since")), None, Some("nope"), "no field \"nope\""),
+    ] {
+        let mut contract = contract();
+        contract.code_lists.insert("units".into(), codes.clone());
+        let text = |path: Option<&str>| path.map(str::to_owned);
+        let used = CodeListUse { list: "units".into(), with: text(with), on: text(on) };
+        contract.fields.get_mut("unit").unwrap().code_list = Some(used);
+        let error = Rules::compile(&contract).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
 #[test]
 fn a_contract_that_cannot_be_enforced_is_refused_by_name() {
     let with = |change: &dyn Fn(&mut Contract)| {
@@ -326,7 +418,7 @@ fn a_contract_that_cannot_be_enforced_is_refused_by_name() {
     assert!(with(&|c| drop(c.fields.insert("name".into(), pattern.clone()))).contains("regular expression"));
     // A rule on a type that it is never looked at for would be believed to hold.
     let on = |path: &'static str, rules: FieldRules| with(&move |c| drop(c.fields.insert(path.into(), rules.clone())));
-    let list = Some(CodeListUse { list: "units".into(), with: None });
+    let list = Some(CodeListUse { list: "units".into(), ..Default::default() });
     for (path, rules, part) in [
         (
             "rank",

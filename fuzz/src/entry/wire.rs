@@ -159,7 +159,7 @@ pub fn filter(bytes: &[u8]) {
 
 pub mod seeds {
     use kenh_domain::envelope::{Event, Submitted};
-    use kenh_domain::frame::{Change, Data as Framed, ENGINE, Marker, Sequence, Version};
+    use kenh_domain::frame::{Change, Data as Framed, ENGINE, ListAt, Marker, Sequence, Version};
     use kenh_domain::log::Position;
 
     use super::super::ground::files;
@@ -213,7 +213,11 @@ pub mod seeds {
             control_digest: [1; 32],
             clock_ms: CLOCK_MS,
             engine: ENGINE,
-            code_lists: vec![("don-vi".parse().expect("a name"), 4, [2; 32])],
+            code_lists: vec![ListAt {
+                dataset: "don-vi".parse().expect("a name"),
+                sequence: Sequence(4),
+                digest: [2; 32],
+            }],
         };
         let after = After { schema: confluent::SchemaId(7), body: b"than" };
         [Framed::Change(change(Some(after))), Framed::Change(change(None)), Framed::Marker(marker)]

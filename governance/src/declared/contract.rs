@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kenh_domain::contract::{Contract, Effective, Provider, Terms, VersionSource};
+use kenh_domain::contract::{CodeList, CodeListDataset, Contract, Effective, Provider, Terms, VersionSource};
 use kenh_domain::limits::{MAX_CONTROL_BYTES, MAX_PARTITIONS, MAX_SCHEMA_DEPTH};
 use kenh_domain::names::{Agency, Dataset};
 use kenh_domain::schema::{Schema, Type};
 
-use super::problem::Problem;
+use super::problem::{At, Problem};
 use super::properties::{self, Property};
 use super::yaml::{Document, Fields, Kind, Node, nearest};
 use super::{Marks, terms, text};
@@ -97,7 +97,7 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredC
         compare(doc, &described, &newest.schema, &format!("v{}.avsc", newest.version));
     }
     let key = record_key(doc, &described, &versions, &marks);
-    let code_lists = code_lists(doc, &described);
+    let code_lists = code_lists(doc, &described, &settings.code_lists, marks.get("kenh.codeLists"));
     let fields = described.into_iter().filter(|p| !p.in_array()).map(|p| (p.path, p.rules)).collect();
     let contract = Contract {
         dataset: dataset?,
@@ -187,6 +187,7 @@ struct Settings {
     effective: Effective,
     open: bool,
     synthetic: bool,
+    code_lists: BTreeMap<String, CodeListDataset>,
     terms: Terms,
 }
 
@@ -219,6 +220,7 @@ impl Settings {
                 None => {}
             },
             "kenh.open" => self.open = doc.boolean(node, name).unwrap_or_default(),
+            "kenh.codeLists" => self.code_lists = list_datasets(doc, node),
             "kenh.shareBack" => self.terms.share_back = terms::share_back(doc, node),
             "kenh.onward" => self.terms.onward = terms::onward(doc, node),
             "kenh.synthetic" => self.synthetic = doc.boolean(node, name).unwrap_or_default(),
@@ -257,6 +259,33 @@ fn providers(doc: &mut Document<'_>, node: &Node) -> Option<Vec<Provider>> {
         doc.problem(node.at, "kenh.providers are an empty list", "name at least one agency that writes");
     }
     Some(out)
+}
+
+/// Code lists that are datasets on the bus: name, dataset, and what of its records is read.
+fn list_datasets(doc: &mut Document<'_>, node: &Node) -> BTreeMap<String, CodeListDataset> {
+    let mut out = BTreeMap::new();
+    for item in doc.list(node, "kenh.codeLists").unwrap_or_default() {
+        let Some(mut fields) = doc.fields(item, "a code list") else { continue };
+        let name = fields.need(doc, "name").and_then(|n| doc.text(n, "the name of a code list"));
+        let dataset = fields.need(doc, "dataset").and_then(|n| doc.parsed(n, "the dataset of a code list"));
+        let code = fields.need(doc, "code").and_then(|n| doc.text(n, "the code of a code list"));
+        let mut text = |key: &'static str, what: &str| match fields.take(key).map(|n| doc.text(n, what)) {
+            // What cannot be read must not turn into nothing, which says something else.
+            Some(None) => None,
+            Some(Some(text)) => Some(Some(text)),
+            None => Some(None),
+        };
+        let from = text("from", "the first day of a code list");
+        let to = text("to", "the last day of a code list");
+        let rows = text("rows", "the rows of a code list");
+        fields.finish(doc);
+        let (Some(name), Some(dataset), Some(code)) = (name, dataset, code) else { continue };
+        let (Some(from), Some(to), Some(rows)) = (from, to, rows) else { continue };
+        if out.insert(name.clone(), CodeListDataset { dataset, code, from, to, rows }).is_some() {
+            doc.problem(item.at, format!("code list {name} is described twice"), "keep one of the two");
+        }
+    }
+    out
 }
 
 /// The one schema object of the contract: its record.
@@ -472,32 +501,56 @@ fn record_key(
     key.into_iter().map(|p| p.path.clone()).collect()
 }
 
-/// `code-lists/<name>.csv` for every list that a field uses: one column, `code`.
-fn code_lists(doc: &mut Document<'_>, described: &[Property]) -> BTreeMap<String, Vec<String>> {
+/// Every list that a field uses: the dataset that the contract names for it, or else `code-lists/<name>.csv` with one
+/// column, `code`.
+fn code_lists(
+    doc: &mut Document<'_>,
+    described: &[Property],
+    datasets: &BTreeMap<String, CodeListDataset>,
+    at: At,
+) -> BTreeMap<String, CodeList> {
     let mut out = BTreeMap::new();
     let folder = doc.file.parent().unwrap_or_else(|| Path::new(".")).join("code-lists");
     for property in described {
         let Some(used) = &property.rules.code_list else { continue };
-        if used.list.is_empty() {
-            doc.problem(property.at, format!("{} has kenh.codeListWith and no kenh.codeList", property.path), "");
-            continue;
+        let beside = [("kenh.codeListWith", &used.with), ("kenh.codeListOn", &used.on)];
+        for (name, path) in beside.iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
+            if used.list.is_empty() {
+                doc.problem(property.at, format!("{} has {name} and no kenh.codeList", property.path), "");
+            } else if !described.iter().any(|p| &p.path == path) {
+                let message = format!("{name} of {} names {path}, which is no field", property.path);
+                doc.problem(property.at, message, "write its whole dotted path");
+            }
         }
-        if let Some(with) = &used.with
-            && !described.iter().any(|p| &p.path == with)
-        {
-            let message = format!("kenh.codeListWith of {} names {with}, which is no field", property.path);
-            doc.problem(property.at, message, "write its whole dotted path");
-        }
-        if out.contains_key(&used.list) {
+        if used.list.is_empty() || out.contains_key(&used.list) {
             continue;
         }
         let file = folder.join(format!("{}.csv", used.list));
+        if let Some(list) = datasets.get(&used.list) {
+            if file.exists() {
+                let message = format!("code list {} is a dataset, and {} is there too", used.list, file.display());
+                doc.problem(at, message, "keep one of the two");
+            }
+            out.insert(used.list.clone(), CodeList::Dataset(list.clone()));
+            continue;
+        }
         match codes(&file) {
             Ok(codes) => {
-                out.insert(used.list.clone(), codes);
+                out.insert(used.list.clone(), CodeList::Frozen(codes));
             }
-            Err(message) => doc.problems.push(Problem::of_file(&file, message, format!("{} uses it", property.path))),
+            Err(message) => doc.problems.push(Problem::of_file(
+                &file,
+                message,
+                format!("{} uses it; a list on the bus is named in kenh.codeLists", property.path),
+            )),
         }
+    }
+    for name in datasets.keys().filter(|name| !out.contains_key(*name)) {
+        doc.problem(
+            at,
+            format!("no field uses the code list {name}"),
+            "name it in kenh.codeList of a field, or drop it",
+        );
     }
     out
 }

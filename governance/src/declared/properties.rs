@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use kenh_domain::contract::{CodeListUse, FieldRules, Pii};
+use kenh_domain::contract::{FieldRules, Pii};
 
 use super::problem::At;
 use super::yaml::{Document, Fields, Kind, Node};
@@ -262,12 +262,16 @@ fn setting(doc: &mut Document<'_>, name: &str, node: &Node, path: &str, rules: &
         "kenh.values" => rules.values = doc.each(node, &format!("kenh.values of {path}")),
         "kenh.codeList" => {
             if let Some(list) = doc.text(node, &format!("kenh.codeList of {path}")) {
-                rules.code_list.get_or_insert_with(|| CodeListUse { list: String::new(), with: None }).list = list;
+                rules.code_list.get_or_insert_default().list = list;
             }
         }
         "kenh.codeListWith" => {
             let with = doc.text(node, &format!("kenh.codeListWith of {path}"));
-            rules.code_list.get_or_insert_with(|| CodeListUse { list: String::new(), with: None }).with = with;
+            rules.code_list.get_or_insert_default().with = with;
+        }
+        "kenh.codeListOn" => {
+            let on = doc.text(node, &format!("kenh.codeListOn of {path}"));
+            rules.code_list.get_or_insert_default().on = on;
         }
         _ => return false,
     }

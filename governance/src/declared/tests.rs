@@ -96,7 +96,7 @@ fn a_whole_declaration_is_read() {
     let declared = Folder::new().read().unwrap();
     let contract = &declared.contracts[0].value;
     assert_eq!(contract.contract.key, ["Ma"]);
-    assert_eq!(contract.contract.code_lists["xa"], ["00001", "00002"]);
+    assert_eq!(contract.contract.code_lists["xa"].frozen().unwrap(), ["00001", "00002"]);
     let place = &contract.contract.fields["O.Xa"];
     assert_eq!(
         place.pii,

@@ -1,10 +1,12 @@
 //! Contracts: new datasets, and new versions of their contracts and schemas.
 
 use kenh_domain::admit::{Rules, RulesError};
+use kenh_domain::codes::CodesReader;
 use kenh_domain::contract::{Contract, SchemaVersion};
 use kenh_domain::control::ControlEvent;
 use kenh_domain::envelope;
 use kenh_domain::filter::Filter;
+use kenh_domain::names::Dataset;
 use kenh_domain::schema::Schema;
 use kenh_domain::wire::SchemaId;
 
@@ -27,6 +29,34 @@ impl Planner<'_> {
         for item in &declared.contracts {
             self.contract(item);
         }
+        for item in &declared.contracts {
+            self.lists_fit(item);
+        }
+    }
+
+    /// The datasets that a contract uses as code lists can be read so; and those that use this one as theirs still can.
+    fn lists_fit(&mut self, item: &Item<DeclaredContract>) {
+        let own = &item.value.contract.dataset;
+        let mut problems = Vec::new();
+        let declared = |dataset: &Dataset| self.declared.contracts.iter().any(|i| i.value.contract.dataset == *dataset);
+        for Resolved { contract, .. } in self.contracts.values() {
+            for (name, list) in contract.lists_on_the_bus() {
+                let of = if contract.dataset == *own { "kenh.codeLists" } else { "" };
+                // One that is declared as well says it itself.
+                if contract.dataset != *own && (list.dataset != *own || declared(&contract.dataset)) {
+                    continue;
+                }
+                let message = match self.contracts.get(&list.dataset) {
+                    None => format!("code list {name}: there is no dataset {}", list.dataset),
+                    Some(known) => match CodesReader::compile(list, &known.contract) {
+                        Ok(_) => continue,
+                        Err(error) => format!("code list {name} of {}: {}", contract.dataset, chain(&error)),
+                    },
+                };
+                problems.push(item.problem(of, message, "see \"Code lists\" in docs/dictionary.md"));
+            }
+        }
+        self.problems.append(&mut problems);
     }
 
     fn contract(&mut self, item: &Item<DeclaredContract>) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use kenh_domain::contract::Contract;
+use kenh_domain::contract::{CodeList, Contract};
 use kenh_domain::grant::{Grant, GrantedField, KeyForm, Mask};
 use kenh_domain::law::Day;
 
@@ -130,13 +130,19 @@ pub fn contract(old: &Contract, new: &Contract) -> Vec<String> {
     }
     let lists: BTreeSet<&String> = old.code_lists.keys().chain(new.code_lists.keys()).collect();
     for name in lists {
-        let codes = |c: &Contract| c.code_lists.get(name).cloned().unwrap_or_default();
-        let (old, new) = (codes(old), codes(new));
-        if old != new {
-            let more = new.iter().filter(|c| old.binary_search(c).is_err()).count();
-            let less = old.iter().filter(|c| new.binary_search(c).is_err()).count();
-            out.push(format!("code list {name}: + {more}, − {less}"));
+        let (old, new) = (old.code_lists.get(name), new.code_lists.get(name));
+        if old == new {
+            continue;
         }
+        if let Some(list) = new.and_then(CodeList::dataset) {
+            out.push(format!("code list {name}: the records of {}", list.dataset));
+            continue;
+        }
+        let codes = |list: Option<&CodeList>| list.and_then(CodeList::frozen).unwrap_or_default().to_vec();
+        let (old, new) = (codes(old), codes(new));
+        let more = new.iter().filter(|c| old.binary_search(c).is_err()).count();
+        let less = old.iter().filter(|c| new.binary_search(c).is_err()).count();
+        out.push(format!("code list {name}: + {more}, − {less}"));
     }
     out
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kenh_domain::admit::Rules;
-use kenh_domain::contract::{Contract, FieldRules, Pii, Terms};
+use kenh_domain::codes::CodesReader;
+use kenh_domain::contract::{CodeList, Contract, FieldRules, Pii, Terms};
 use kenh_domain::control::{ControlSet, ViewEntry};
 use kenh_domain::relaxation::Relaxed;
 use kenh_domain::rule::Lang;
@@ -81,6 +82,7 @@ pub fn examine(set: &ControlSet, proposed: &Contract, examples: &[Example], now_
         let vi = format!("có quy tắc không thể áp dụng: {}", chain(error));
         review.find(Severity::Blocks, "rules", "", Words::new(en, vi));
     }
+    lists(set, proposed, &mut review);
     run_examples(rules.as_ref().ok(), &versions, examples, &mut review);
     grants(set, old, proposed, &versions, now_ms, &mut review);
     providers(old, proposed, &mut review);
@@ -365,8 +367,18 @@ fn terms(old: &Contract, new: &Contract, review: &mut Review) {
     }
     let lists: BTreeSet<&String> = old.code_lists.keys().chain(new.code_lists.keys()).collect();
     for name in lists {
-        let codes = |c: &Contract| c.code_lists.get(name).cloned().unwrap_or_default();
-        let (was, is) = (codes(old), codes(new));
+        let (was, is) = (old.code_lists.get(name), new.code_lists.get(name));
+        if let Some(list) = is.and_then(CodeList::dataset) {
+            if was != is {
+                review.changes.push(Words::new(
+                    format!("code list {name}: from now on the records of {}", list.dataset),
+                    format!("danh mục {name}: từ nay lấy theo các bản ghi của {}", list.dataset),
+                ));
+            }
+            continue;
+        }
+        let codes = |list: Option<&CodeList>| list.and_then(CodeList::frozen).unwrap_or_default().to_vec();
+        let (was, is) = (codes(was), codes(is));
         let more = is.iter().filter(|c| was.binary_search(c).is_err()).count();
         let less = was.iter().filter(|c| is.binary_search(c).is_err()).count();
         if more + less > 0 {
@@ -378,7 +390,34 @@ fn terms(old: &Contract, new: &Contract, review: &mut Review) {
     }
 }
 
-/// The examples beside the contract, by the rules that the router will ask.
+/// The datasets that it uses as code lists can be read so; and those that use it as theirs still can.
+fn lists(set: &ControlSet, proposed: &Contract, review: &mut Review) {
+    let others = set.contracts.values().map(|c| &**c).filter(|c| c.dataset != proposed.dataset);
+    for user in others.chain([proposed]) {
+        for (name, list) in user.lists_on_the_bus() {
+            let own = user.dataset == proposed.dataset;
+            let of = if list.dataset == proposed.dataset {
+                Some(proposed)
+            } else {
+                set.contracts.get(&list.dataset).map(|c| &**c)
+            };
+            if !own && list.dataset != proposed.dataset {
+                continue;
+            }
+            let why = match of.map(|of| CodesReader::compile(list, of)) {
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => chain(&error),
+                None => format!("there is no dataset {}", list.dataset),
+            };
+            let en = format!("the code list {name} of {} cannot be read: {why}", user.dataset);
+            let vi = format!("không đọc được danh mục {name} của {}: {why}", user.dataset);
+            review.find(Severity::Blocks, "code-list", "", Words::new(en, vi));
+        }
+    }
+}
+
+/// The examples beside the contract, by the rules that the router will ask, but for code lists on the bus, which only
+/// the router knows.
 fn run_examples(rules: Option<&Rules>, versions: &[(SchemaId, Schema)], examples: &[Example], review: &mut Review) {
     let (Some(rules), Some((newest, _))) = (rules, versions.last()) else { return };
     let mut spans = Spans::new();

@@ -1,13 +1,13 @@
 //! Made-up records: what the data dictionary gives for the fields of a contract, never a record of anybody.
 //!
-//! The same contract gives the same record. Elements give their first sample, code lists their first code, allowed values
+//! The same contract gives the same record. Elements give their first sample, frozen code lists their first code, allowed values
 //! the first of them; other texts are the field's name in angle brackets, so that nobody takes them for data.
 
 use std::collections::BTreeMap;
 
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use kenh_domain::contract::Contract;
+use kenh_domain::contract::{CodeListUse, Contract};
 use kenh_domain::date;
 use kenh_domain::element::Element;
 use kenh_domain::filter::Atom;
@@ -45,7 +45,7 @@ fn with_codes(contract: &Contract) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     for rules in contract.fields.values() {
         let Some(used) = &rules.code_list else { continue };
-        let code = contract.code_lists.get(&used.list).and_then(|codes| codes.first());
+        let code = contract.code_lists.get(&used.list).and_then(|list| list.frozen()?.first());
         if let (Some(with), Some((_, since))) = (&used.with, code.and_then(|code| code.split_once('@'))) {
             out.insert(with.clone(), since.to_owned());
         }
@@ -120,8 +120,8 @@ impl Maker<'_> {
             return Some(with.clone());
         }
         let rules = self.contract.fields.get(path)?;
-        if let Some(used) = &rules.code_list {
-            let code = self.contract.code_lists.get(&used.list)?.first()?;
+        let frozen = |used: &CodeListUse| self.contract.code_lists.get(&used.list)?.frozen()?.first();
+        if let Some(code) = rules.code_list.as_ref().and_then(frozen) {
             return Some(code.split('@').next().unwrap_or(code).to_owned());
         }
         if let Some(first) = rules.values.as_ref().and_then(|v| v.first()) {

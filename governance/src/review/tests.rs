@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use kenh_domain::contract::{CodeList, CodeListDataset};
 use kenh_domain::limits::MAX_RELAXATION_MS;
 use kenh_domain::relaxation::{Relaxation, RelaxationEntry, Relaxed};
 use kenh_domain::rule::Rule;
@@ -321,6 +322,47 @@ fn each_check_of_a_contract_finds_what_it_is_for() {
         let review = examine(&set, &proposed, &[], NOW_MS);
         assert!(codes(&review).contains(&(*severity, code, field)), "{code}: {:#?}", codes(&review));
     }
+}
+
+/// The communes of the population contract, asked of the records of `dataset`.
+fn communes_of(dataset: &str, contract: &mut Contract) {
+    let list = CodeListDataset {
+        dataset: dataset.parse().unwrap(),
+        code: "Ma".into(),
+        from: Some("HieuLucTu".into()),
+        to: Some("HieuLucDen".into()),
+        rows: None,
+    };
+    contract.code_lists.insert("don-vi-cap-xa".into(), CodeList::Dataset(list));
+}
+
+#[test]
+fn a_code_list_moves_to_a_dataset_that_can_be_read_as_one_and_stays_so() {
+    let mut set = shipped();
+    let mut people = contract(&set, "dan-cu");
+    people.version = "1.1.0".into();
+    communes_of("don-vi-hanh-chinh", &mut people);
+    let review = examine(&set, &people, &[], NOW_MS);
+    assert!(!review.blocked(), "{:#?}", codes(&review));
+    let said = review.changes.iter().find(|c| c.en.contains("code list don-vi-cap-xa")).unwrap();
+    assert_eq!(said.en, "code list don-vi-cap-xa: from now on the records of don-vi-hanh-chinh");
+    assert_eq!(said.vi, "danh mục don-vi-cap-xa: từ nay lấy theo các bản ghi của don-vi-hanh-chinh");
+    for dataset in ["dan-cu", "khong-co"] {
+        let mut bad = people.clone();
+        communes_of(dataset, &mut bad);
+        let review = examine(&set, &bad, &[], NOW_MS);
+        assert!(codes(&review).contains(&(Severity::Blocks, "code-list", "")), "{dataset}: {:#?}", codes(&review));
+    }
+
+    // Once it is in force, the list's own contract is judged by it.
+    set.contracts.insert(people.dataset.clone(), people.into());
+    let mut units = contract(&set, "don-vi-hanh-chinh");
+    units.version = "1.1.0".into();
+    assert!(!codes(&examine(&set, &units, &[], NOW_MS)).contains(&(Severity::Blocks, "code-list", "")));
+    units.open = false;
+    let review = examine(&set, &units, &[], NOW_MS);
+    let found = review.findings.iter().find(|f| f.code == "code-list").unwrap();
+    assert!(found.severity == Severity::Blocks && found.says.en.contains("of dan-cu"), "{found:?}");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use kenh_domain::admit::{AsOf, Rules};
-use kenh_domain::contract::{CodeListUse, Contract, Effective, FieldRules, Provider, SchemaVersion, VersionSource};
+use kenh_domain::contract::{
+    CodeList, CodeListUse, Contract, Effective, FieldRules, Provider, SchemaVersion, VersionSource,
+};
 use kenh_domain::date;
 use kenh_domain::element::personal_id_states;
 use kenh_domain::envelope::{self, Submitted};
@@ -41,7 +43,7 @@ fn contract(dataset: &str) -> Contract {
     properties(&yaml["schema"][0]["properties"], "", &mut found);
     let code_lists = found.lists.iter().map(|list| {
         let text = file(&format!("{dataset}/code-lists/{list}.csv"));
-        (list.clone(), text.lines().skip(1).map(str::to_owned).collect())
+        (list.clone(), CodeList::Frozen(text.lines().skip(1).map(str::to_owned).collect()))
     });
     let agency = |text: &str| Agency::new(text).unwrap();
     let schema = file(&format!("{dataset}/v1.avsc"));
@@ -92,7 +94,8 @@ fn properties(list: &Json, above: &str, found: &mut Found) {
         let text = |name: &str| custom(property, name).and_then(Json::as_str).map(str::to_owned);
         let options = &property["logicalTypeOptions"];
         let bound = |name: &str| options.get(name).map(ToString::to_string);
-        let code_list = text("kenh.codeList").map(|list| CodeListUse { list, with: text("kenh.codeListWith") });
+        let code_list =
+            text("kenh.codeList").map(|list| CodeListUse { list, with: text("kenh.codeListWith"), on: None });
         found.lists.extend(code_list.iter().map(|list| list.list.clone()));
         let values = custom(property, "kenh.values").and_then(Json::as_array);
         if property["logicalType"] == "object" {
@@ -235,7 +238,7 @@ fn admission_refuses_what_is_not_in_the_contract() {
     body.clear();
     person.put_body(&mut body);
     assert_eq!(broken(&body), [(Rule::CodeList, "NoiOHienTai.MaXa".to_owned())]);
-    assert_eq!(rules.contract().code_lists["don-vi-cap-xa"].len(), 13_356);
+    assert_eq!(rules.contract().code_lists["don-vi-cap-xa"].frozen().unwrap().len(), 13_356);
     assert_eq!(rules.contract().key, ["SoDinhDanh"]);
 }
 

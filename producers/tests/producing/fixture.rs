@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kenh_domain::admit::Rules;
-use kenh_domain::contract::{CodeListUse, Contract, FieldRules, Provider, SchemaVersion};
+use kenh_domain::contract::{CodeList, CodeListUse, Contract, FieldRules, Provider, SchemaVersion};
 use kenh_domain::envelope::Event;
 use kenh_domain::names::Agency;
 use kenh_domain::rule::Rejection;
@@ -41,7 +41,7 @@ pub const GOOD_KEY: &str = r#"["00001","2025-07-01"]"#;
 
 pub fn contract() -> Contract {
     let element = |element: &str| FieldRules { element: Some(element.into()), ..Default::default() };
-    let list = CodeListUse { list: "xa".into(), with: None };
+    let list = CodeListUse { list: "xa".into(), ..Default::default() };
     let fields: BTreeMap<String, FieldRules> = [
         ("Ten".to_owned(), FieldRules { required: true, ..Default::default() }),
         ("MST".to_owned(), element("tax-code")),
@@ -56,7 +56,7 @@ pub fn contract() -> Contract {
         providers: vec![provider("G01", None), provider("G02", Some("Cap == 1"))],
         schemas: vec![SchemaVersion { version: 1, id: RECORD, schema: SCHEMA.into(), envelope_id: ENVELOPE }],
         fields,
-        code_lists: [("xa".to_owned(), vec!["26740".to_owned()])].into(),
+        code_lists: [("xa".to_owned(), CodeList::Frozen(vec!["26740".to_owned()]))].into(),
         terms: kenh_domain::contract::Terms::default(),
         ..builders::contract("ho-so", "G01")
     }

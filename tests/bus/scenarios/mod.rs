@@ -2,6 +2,7 @@
 
 mod broker_gone;
 mod changes;
+mod codes;
 mod copies;
 mod full;
 mod grants;
