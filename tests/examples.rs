@@ -25,7 +25,6 @@ const CLOCK_MS: i64 = 1_767_225_600_000;
 #[rustfmt::skip]
 const INVALID: &[(&str, &str, &str, &str)] = &[
     ("dan-cu", "blood-group", "values", "NhomMau"),
-    ("dan-cu", "commune-not-of-that-day", "code-list", "NoiOHienTai.MaXa"),
     ("dan-cu", "ethnic-group", "element", "DanToc"),
     ("dan-cu", "february-31", "day-of-month", "NgaySinh.day"),
     ("dan-cu", "month-13", "maximum", "NgaySinh.month"),
@@ -33,7 +32,6 @@ const INVALID: &[(&str, &str, &str, &str)] = &[
     ("dan-cu", "personal-id-contradicts-sex", "id-sex", "GioiTinh"),
     ("dan-cu", "personal-id-too-short", "element", "SoDinhDanh"),
     ("dan-cu", "phone-number", "element", "SoDienThoai"),
-    ("dan-cu", "unknown-commune", "code-list", "NoiOHienTai.MaXa"),
     ("don-vi-hanh-chinh", "code-not-padded", "element", "Ma"),
     ("don-vi-hanh-chinh", "latitude-out-of-range", "maximum", "ViDo"),
     ("don-vi-hanh-chinh", "level-out-of-range", "maximum", "Cap"),

@@ -153,7 +153,21 @@ pub fn declare(log: &Arc<dyn Log>, grants: Grants) -> ControlSet {
     let plan = kenh_governance::plan(&declared, &set, &topics, now).unwrap_or_else(|p| panic!("{p:#?}"));
     kenh_governance::apply(&**log, &plan, now).expect("the plan can be applied");
     control(log);
-    kenh_governance::load(&**log).expect("the control log can be read")
+    let set = kenh_governance::load(&**log).expect("the control log can be read");
+    units(log, &set);
+    set
+}
+
+/// Submits every unit as G09 and lets them be decided: people live in communes that the bus knows.
+fn units(log: &Arc<dyn Log>, set: &ControlSet) {
+    let contract = &set.contracts[&Dataset::new("don-vi-hanh-chinh").expect("a name")];
+    let target = Target::of(contract, agency("G09"), principal("g09-portal"), "units".into()).expect("a schema");
+    let mut submission = Submission::open(&**log, &now_ms, target, Patience::default()).expect("G09 may submit");
+    for c in reform().units() {
+        submission.push(&c.key, c.event, c.version, c.updated_ms, Some(&c.body)).expect("it is written");
+    }
+    submission.finish(&mut |_| ()).expect("it is written");
+    route(&mut router(log));
 }
 
 /// Turns the control role until it has nothing to do.

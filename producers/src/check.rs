@@ -7,6 +7,7 @@
 use std::fmt;
 
 use kenh_domain::admit::{Found, Rules};
+use kenh_domain::codes::CodeLists;
 use kenh_domain::envelope::{self, Event, Submitted, put_documents};
 use kenh_domain::key;
 use kenh_domain::limits::{MAX_KEY_BYTES, MAX_RECORD_BYTES};
@@ -59,6 +60,7 @@ pub struct Checker<'r> {
     provider: Agency,
     defaults: Defaults,
     relaxed: Relaxed,
+    lists: CodeLists,
     trace: Option<String>,
     spans: Spans,
 }
@@ -73,7 +75,8 @@ impl<'r> Checker<'r> {
     /// A checker for what `provider` would send.
     #[must_use]
     pub fn new(rules: &'r Rules, provider: Agency, defaults: Defaults) -> Self {
-        Self { rules, provider, defaults, relaxed: Relaxed::NONE.clone(), trace: None, spans: Spans::new() }
+        let (relaxed, lists) = (Relaxed::NONE.clone(), CodeLists::NotAsked);
+        Self { rules, provider, defaults, relaxed, lists, trace: None, spans: Spans::new() }
     }
 
     /// The rules it asks.
@@ -85,6 +88,12 @@ impl<'r> Checker<'r> {
     /// Sets the rules that warn now. Without them a record that breaks one is rejected here and never sent.
     pub fn set_relaxed(&mut self, relaxed: Relaxed) {
         self.relaxed = relaxed;
+    }
+
+    /// Sets the code lists on the bus, for who can read them and does not outlive what they say. Without them they are not
+    /// asked here.
+    pub fn set_lists(&mut self, lists: CodeLists) {
+        self.lists = lists;
     }
 
     /// Sets the trace context (W3C `traceparent`) of changes that bring none.
@@ -162,7 +171,7 @@ impl<'r> Checker<'r> {
             return Vec::new();
         };
         let Found { rejections, warnings } =
-            self.rules.check_record(body, change.schema, &self.relaxed, &mut self.spans);
+            self.rules.check_record(body, change.schema, (&self.relaxed, &self.lists), &mut self.spans);
         *found = rejections;
         // Without boundaries nothing more can be asked.
         if found.iter().any(|r| matches!(r.rule, Rule::Avro | Rule::UnknownSchema)) {

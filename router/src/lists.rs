@@ -224,6 +224,17 @@ impl Lists {
     }
 }
 
+/// The codes of a list as it is now, for who asks the rules before anything is sent; `contract` is that of its dataset.
+///
+/// # Errors
+/// [`ListError`].
+pub fn newest(log: &dyn Log, list: &CodeListDataset, contract: &Contract) -> Result<Arc<Codes>, ListError> {
+    let mut reading = Reading::open(log, &list.dataset)?;
+    let end = log.bounds(&Principal::router(), &reading.of)?.end;
+    reading.to(end, None)?;
+    Ok(Arc::new(reading.codes(list, contract)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //!
 //! Where no node runs, `produce` opens the directory itself and runs router and control until its receipts are in.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kenh_domain::admit::Rules;
-use kenh_domain::contract::Contract;
+use kenh_domain::codes::CodeLists;
+use kenh_domain::contract::{CodeListDataset, Contract};
 use kenh_domain::control::ControlSet;
 use kenh_domain::envelope::Event;
 use kenh_domain::names::{Agency, Dataset};
@@ -97,7 +99,17 @@ fn declared(source: &Source, set: &ControlSet) -> Result<Option<Arc<Contract>>, 
         paths.push(agencies);
     }
     let refused = |problems: Vec<kenh_governance::Problem>| super::apply::refused(&problems, Output::Table);
-    let declared = kenh_governance::read(&paths).map_err(refused)?;
+    // With the datasets that are its code lists, and theirs.
+    let declared = loop {
+        let declared = kenh_governance::read(&paths).map_err(refused)?;
+        let lists = declared.contracts.iter().flat_map(|item| item.value.contract.lists_on_the_bus());
+        let of = lists.map(|(_, list)| Path::new("schemas").join(list.dataset.as_str()));
+        let more: BTreeSet<_> = of.filter(|dir| !paths.contains(dir) && dir.join("contract.yaml").exists()).collect();
+        if more.is_empty() {
+            break declared;
+        }
+        paths.extend(more);
+    };
     let plan = kenh_governance::plan(&declared, set, &[], now_ms()).map_err(refused)?;
     Ok(plan.after.contracts.get(&source.dataset).cloned())
 }
@@ -195,11 +207,22 @@ fn warned(warnings: &Warnings) {
     }
 }
 
+/// The code lists on the bus, where we may read them: an operator may, an agency may not.
+fn lists(reach: Option<&Reach>, contract: &Contract, known: &Known) -> CodeLists {
+    let Some(reach) = reach.filter(|_| known.guest.is_none()) else { return CodeLists::NotAsked };
+    let codes = |(name, list): (&String, &CodeListDataset)| {
+        let of = known.set.contracts.get(&list.dataset)?;
+        Some((name.clone(), kenh_router::lists::newest(&*reach.log(), list, of).ok()?))
+    };
+    contract.lists_on_the_bus().map(codes).collect::<Option<_>>().map_or(CodeLists::NotAsked, CodeLists::Known)
+}
+
 /// `kenh check`
 pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failure> {
     let source = &check.source;
-    let known = match Node::existing(config)? {
-        Some(reach) => Known::of(&reach)?.with_contracts(&*reach.log())?,
+    let reach = Node::existing(config)?;
+    let known = match &reach {
+        Some(reach) => Known::of(reach)?.with_contracts(&*reach.log())?,
         None => Known::default(),
     };
     let Against { contract, provider, relaxed } = against(source, &known, |set| declared(source, set))?;
@@ -208,6 +231,9 @@ pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failu
     let defaults = Defaults { event: Event::New, version: 1, updated_ms: now_ms() };
     let mut checker = Checker::new(&rules, provider, defaults);
     checker.set_relaxed(relaxed);
+    let lists = lists(reach.as_ref(), &contract, &known);
+    let asked = lists != CodeLists::NotAsked;
+    checker.set_lists(lists);
     let mut report = source.report.as_deref().map(Report::create).transpose()?;
     let bar = spinner();
     let checked = kenh_producers::check(&mut *items, &mut checker, now_ms(), report.as_mut(), &mut |at| {
@@ -215,7 +241,8 @@ pub fn check(check: &Check, config: &Config, output: Output) -> Result<(), Failu
     });
     bar.finish_and_clear();
     let checked = checked?;
-    let not_asked: Vec<_> = contract.lists_on_the_bus().map(|(name, list)| (name, &list.dataset)).collect();
+    let not_asked = contract.lists_on_the_bus().filter(|_| !asked).map(|(name, list)| (name, &list.dataset));
+    let not_asked: Vec<_> = not_asked.collect();
     if output == Output::Json {
         let not_asked: Vec<_> =
             not_asked.iter().map(|(name, dataset)| json!({"codeList": name, "dataset": dataset})).collect();

@@ -53,7 +53,7 @@ pub fn is_waited_for(disk: &SmallDisk, place: &Place, up: &Up<'_>, why: &str) {
 
 fn of_a_store_in_files(store: &str) {
     let disk = SmallDisk::new(128);
-    let place = Place::with_shipped_applied();
+    let place = Place::for_people();
     fs::create_dir_all(place.path("data/copies")).unwrap();
     symlink(disk.path(), place.path("data/copies/H29")).unwrap();
     let up = Up::start_with(&place, &[], |_| {

@@ -105,6 +105,26 @@ impl Place {
         place
     }
 
+    /// The same, with what people need to be admitted.
+    pub fn for_people() -> Self {
+        let place = Self::with_shipped_applied();
+        place.communes();
+        place
+    }
+
+    /// Submits the commune that the samples of people live in, as it was before July 2025 and since.
+    pub fn communes(&self) {
+        let text = include_str!("../../schemas/don-vi-hanh-chinh/examples/valid/commune.json");
+        let now: Value = serde_json::from_str(text).unwrap();
+        let mut before = now.clone();
+        before["HieuLucTu"] = "2025-03-01".into();
+        before["HieuLucDen"] = "2025-06-30".into();
+        before["KeThua"] = Value::Array(Vec::new());
+        let file = self.write("communes.jsonl", format!("{before}\n{now}\n"));
+        self.kenh(["produce".as_ref(), "don-vi-hanh-chinh".as_ref(), "--from".as_ref(), file.as_os_str()]).ok();
+        std::fs::remove_file(file).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -1,4 +1,4 @@
-//! The shipped people, moved from a frozen list of communes to the records of the shipped units.
+//! The communes of the shipped people are the records of the shipped units.
 
 use serde_json::{Value, json};
 
@@ -6,18 +6,6 @@ use crate::bad_input::person;
 use crate::harness::{Place, Said};
 
 const CONTRACT: &str = "schemas/dan-cu/contract.yaml";
-
-const ON_THE_BUS: &str = "\
-customProperties:
-  - property: kenh.codeLists
-    value:
-      - name: don-vi-cap-xa
-        dataset: don-vi-hanh-chinh
-        code: Ma
-        from: HieuLucTu
-        to: HieuLucDen
-        rows: Cap == 3
-";
 
 /// The commune that the samples of people live in, since a day.
 fn commune(since: &str) -> Value {
@@ -39,33 +27,24 @@ fn produce(place: &Place, dataset: &str, file: &str) -> Said {
     place.kenh(["produce", dataset, "--from", file, "--output", "json"])
 }
 
-/// With the list of communes moved to the bus, not applied yet.
-fn moved() -> Place {
-    let place = Place::with_shipped_applied();
-    place.edit(CONTRACT, "\nversion: 1.0.0", "\nversion: 1.1.0");
-    place.edit(CONTRACT, "\ncustomProperties:\n", &format!("\n{ON_THE_BUS}"));
-    std::fs::remove_file(place.path("schemas/dan-cu/code-lists/don-vi-cap-xa.csv")).unwrap();
-    place
-}
-
 #[test]
 fn a_new_code_is_a_record_and_no_new_contract() {
-    let place = moved();
-    let plan = place.kenh(["apply", "schemas", "broker-config", "--plan"]).ok();
-    plan.prints("code list don-vi-cap-xa: the records of don-vi-hanh-chinh");
-    place.kenh(["apply", "schemas", "broker-config"]).ok();
-    place.kenh(["apply", "schemas", "broker-config"]).ok().prints("nothing to do");
+    let place = Place::with_shipped();
     place.write("people.jsonl", lines([person(1), person(2)]));
-
-    // Nobody has said yet that there is such a commune; who checks beforehand is told that this was not asked.
-    let said = produce(&place, "dan-cu", "people.jsonl").exits(3).json();
-    assert_eq!((&said["sent"], &said["rejected"]), (&json!(2), &json!(2)), "{said}");
-    let first = &said["rejections"][0];
-    assert_eq!((&first["rule"], &first["field"]), (&json!("code-list"), &json!("NoiOHienTai.MaXa")));
+    // Where nothing is applied yet there is no list; whoever checks is told that it was not asked.
     let checked = place.kenh(["check", "dan-cu", "--from", "people.jsonl", "--output", "json"]).ok().json();
     assert_eq!(checked["notAsked"], json!([{"codeList": "don-vi-cap-xa", "dataset": "don-vi-hanh-chinh"}]));
     let checked = place.kenh(["check", "dan-cu", "--from", "people.jsonl"]).ok();
     checked.complains("not asked here").complains("chưa kiểm tra");
+    place.kenh(["apply", "schemas", "broker-config"]).ok();
+
+    // Nobody has said yet that there is such a commune.
+    let said = produce(&place, "dan-cu", "people.jsonl").exits(3).json();
+    assert_eq!((&said["sent"], &said["rejected"]), (&json!(2), &json!(2)), "{said}");
+    let first = &said["rejections"][0];
+    assert_eq!((&first["rule"], &first["field"]), (&json!("code-list"), &json!("NoiOHienTai.MaXa")));
+    let checked = place.kenh(["check", "dan-cu", "--from", "people.jsonl", "--output", "json"]).exits(3).json();
+    assert_eq!((&checked["notAsked"], &checked["rejections"][0]["rule"]), (&json!([]), &json!("code-list")));
 
     place.write("units.jsonl", lines([commune("2025-03-01"), commune("2025-07-01")]));
     assert_eq!(produce(&place, "don-vi-hanh-chinh", "units.jsonl").ok().json()["admitted"], 2);
@@ -81,7 +60,8 @@ fn a_new_code_is_a_record_and_no_new_contract() {
 
 #[test]
 fn a_code_list_that_cannot_be_read_is_refused_with_its_line() {
-    let place = moved();
+    let place = Place::with_shipped_applied();
+    place.edit(CONTRACT, "\nversion: 1.0.0", "\nversion: 1.1.0");
     let list = "      - name: don-vi-cap-xa\n        dataset: don-vi-hanh-chinh\n        code: Ma\n";
     for (what, with, says) in [
         ("dataset: don-vi-hanh-chinh", "dataset: don-vi", "there is no dataset don-vi"),

@@ -29,7 +29,7 @@ fn settings(up: &Up) -> SrSettings {
 }
 
 fn place() -> Place {
-    let place = Place::with_shipped_applied();
+    let place = Place::for_people();
     place.write("people.jsonl", person(1).to_string());
     place
 }

@@ -32,7 +32,7 @@ fn listed(place: &Place) -> Value {
 
 #[test]
 fn a_new_code_passes_for_some_hours_with_a_warning() {
-    let place = Place::with_shipped_applied();
+    let place = Place::for_people();
     place.write("people.jsonl", of_a_new_commune(1));
     assert_eq!(produce(&place, "1").exits(3).json()["rejections"][0]["rule"], "code-list");
     place.kenh(["doctor"]).ok().prints("every rule rejects");

@@ -10,7 +10,7 @@ const PEOPLE: &str = "dan-cu";
 
 #[test]
 fn no_key_value_or_token_is_in_what_a_node_logs() {
-    let place = Place::with_shipped_applied();
+    let place = Place::for_people();
     let people: Vec<_> = (1..=60).map(person).collect();
     let mut lines: String = people.iter().map(|p| p.to_string() + "\n").collect();
     lines.push_str("{\"SoDinhDanh\":\"079085999999\"}\n");

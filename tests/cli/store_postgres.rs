@@ -157,7 +157,7 @@ fn reform_day_is_counted_by_sql_and_every_row_is_as_exported_and_a_second_run_ch
 
 #[test]
 fn an_agencys_role_selects_and_does_nothing_else_and_keeps_its_right_over_a_swap() {
-    let database = Database::new(Cluster::shared(), "vai_tro", Place::with_shipped_applied());
+    let database = Database::new(Cluster::shared(), "vai_tro", Place::for_people());
     database.produce(1..=20);
     let subscribed = database.kenh(&["subscribe", "H29", "--once", "--store", "postgres", "--output", "json"]).ok();
     let people = subscribed.json().as_array().unwrap().iter().find(|c| c["dataset"] == PEOPLE).unwrap().clone();
@@ -200,7 +200,7 @@ fn an_agencys_role_selects_and_does_nothing_else_and_keeps_its_right_over_a_swap
 #[test]
 fn a_server_that_dies_is_waited_for_and_nothing_is_lost_or_counted_twice_or_said() {
     let server = Cluster::start();
-    let database = Database::new(&server, "chet", Place::with_shipped_applied());
+    let database = Database::new(&server, "chet", Place::for_people());
     let up = database.up();
     database.produce(1..=10);
     up.await_rows("H29", PEOPLE, 10);
@@ -255,7 +255,7 @@ fn a_server_that_dies_is_waited_for_and_nothing_is_lost_or_counted_twice_or_said
 fn a_server_without_room_is_waited_for() {
     let disk = SmallDisk::of_postgres(64);
     let server = Cluster::start();
-    let database = Database::new(&server, "day", Place::with_shipped_applied());
+    let database = Database::new(&server, "day", Place::for_people());
     let place = disk.path().display();
     database.superuser("postgres").batch_execute(&format!("CREATE TABLESPACE nho LOCATION '{place}'")).unwrap();
     database.superuser("postgres").batch_execute("ALTER DATABASE day SET TABLESPACE nho").unwrap();

@@ -12,7 +12,7 @@ use kenh_domain::names::Principal;
 use kenh_testkit::kafka::Cluster;
 use serde_json::{Value, json};
 
-use crate::bus::{Node, client, command, example, in_ha_noi, repository, said, set_up, until};
+use crate::bus::{Node, client, command, communes, example, in_ha_noi, repository, said, set_up, until};
 
 /// People submitted, of whom every third lives where H29 has no right to the row.
 const PEOPLE: u64 = 90;
@@ -123,7 +123,7 @@ fn an_agency_runs_kenh_and_python_under_its_own_certificate_and_nobody_elses() {
     let mut control = Party::new(&cluster, "kenh-control", 1);
     let declared = ["schemas", "broker-config"].map(|folder| repository().join(folder).to_str().unwrap().to_owned());
     control.does(&["apply", &declared[0], &declared[1]]);
-    for system in ["kenh-router", "kenh-serve", "g01-source", "h29-portal", "g12-portal"] {
+    for system in ["kenh-router", "kenh-serve", "g01-source", "g09-source", "h29-portal", "g12-portal"] {
         control.does(&["enroll", "admit", system, "1"]);
     }
     let mut router = Party::role(&cluster, "kenh-router", &control);
@@ -135,6 +135,13 @@ fn an_agency_runs_kenh_and_python_under_its_own_certificate_and_nobody_elses() {
     let provider = Party::new(&cluster, "g01-source", 1);
     let city = Party::new(&cluster, "h29-portal", 1);
     let finance = Party::new(&cluster, "g12-portal", 1);
+
+    // Whoever keeps the list of communes says where people may live.
+    let units = Party::new(&cluster, "g09-source", 1);
+    let file = units.node.data.join("communes.jsonl");
+    std::fs::write(&file, communes()).unwrap();
+    let produce = ["produce", "don-vi-hanh-chinh", "--from", file.to_str().unwrap()];
+    until("the list's provider to have its contract card", || units.kenh(&produce).status.success().then_some(()));
 
     // The provider knows the contract by its card, and hears of each change, of those that the router rejects too.
     let person = |n: u64| if stays(&n) { example(&id(n)) } else { in_ha_noi(example(&id(n))) };

@@ -65,6 +65,7 @@ fn asked() -> &'static Asked {
         node.start(&["--config", file.to_str().unwrap(), "up"]);
         let system = enrol(&node, &folder, "g01-portal", &[]);
         said("kenh enroll admit", node.kenh(&["enroll", "admit", "g01-portal", "1"]));
+        node.submit_communes();
         node.submit("1", &[example(PERSON)]);
         let ours: Value = serde_json::from_str(&node.get(&format!("/subjects/{SUBJECT}/versions/latest"))).unwrap();
         let released = ours["schema"].as_str().unwrap();

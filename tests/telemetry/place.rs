@@ -52,7 +52,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The shipped declared state, applied; nothing produced yet.
+    /// The shipped declared state, applied; of people nothing produced yet.
     pub fn new() -> Self {
         let place = Self { dir: TempDir::new().unwrap() };
         let copies: String = COPIES.iter().map(|agency| format!("  - agency: {agency}\n")).collect();
@@ -61,7 +61,22 @@ impl Place {
         let folders = ["schemas", "broker-config"].map(|folder| repository().join(folder));
         let applied = apply.arg("apply").args(folders).output().unwrap();
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        place.communes();
         place
+    }
+
+    /// Submits the commune that the samples of people live in, as it was before July 2025 and since.
+    fn communes(&self) {
+        let text = include_str!("../../schemas/don-vi-hanh-chinh/examples/valid/commune.json");
+        let now: Value = serde_json::from_str(text).unwrap();
+        let mut before = now.clone();
+        before["HieuLucTu"] = "2025-03-01".into();
+        before["HieuLucDen"] = "2025-06-30".into();
+        before["KeThua"] = Value::Array(Vec::new());
+        fs::write(self.path("communes.jsonl"), format!("{before}\n{now}\n")).unwrap();
+        let mut command = self.kenh(None);
+        let done = command.args(["produce", "don-vi-hanh-chinh", "--from", "communes.jsonl"]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

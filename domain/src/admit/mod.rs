@@ -376,9 +376,15 @@ impl Rules {
     }
 
     /// Every rule that a record alone breaks, at most [`MAX_VIOLATIONS`] of those that refuse it: what an offline check
-    /// shows. Code lists that are datasets are not asked: only the router knows what they hold. `scratch` holds its field boundaries afterwards, unless its bytes do not follow the schema.
+    /// shows. `lists` are code lists on the bus as somebody has read them, [`CodeLists::NotAsked`] where nobody has. `scratch` holds its field boundaries afterwards, unless its bytes do not follow the schema.
     #[must_use]
-    pub fn check_record(&self, body: &[u8], schema: SchemaId, relaxed: &Relaxed, scratch: &mut Spans) -> Found {
+    pub fn check_record(
+        &self,
+        body: &[u8],
+        schema: SchemaId,
+        (relaxed, lists): (&Relaxed, &CodeLists),
+        scratch: &mut Spans,
+    ) -> Found {
         let refused = |rejection| Found { rejections: vec![rejection], warnings: Vec::new() };
         let Some(version) = self.version_of(schema) else {
             return refused(Rejection::record(Rule::UnknownSchema));
@@ -393,8 +399,7 @@ impl Rules {
             found.rejections.push(rejection);
         }
         let fields = &self.versions[version].fields;
-        let how = (relaxed, &CodeLists::NotAsked);
-        fields.check(&self.contract, schema, (body, scratch), how, MAX_VIOLATIONS, &mut found);
+        fields.check(&self.contract, schema, (body, scratch), (relaxed, lists), MAX_VIOLATIONS, &mut found);
         found
     }
 

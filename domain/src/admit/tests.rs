@@ -141,7 +141,7 @@ fn each_field_rule_refuses_its_own() {
 fn an_offline_check_shows_all_violations() {
     let rules = Rules::compile(&contract()).unwrap();
     let bad = body(&Row { id: "x", name: "", rank: 9, ..GOOD });
-    let found = rules.check_record(&bad, RECORD, Relaxed::NONE, &mut Spans::new());
+    let found = rules.check_record(&bad, RECORD, (Relaxed::NONE, &CodeLists::NotAsked), &mut Spans::new());
     assert!(found.warnings.is_empty());
     let found: Vec<_> = found.rejections.into_iter().map(|r| r.rule).collect();
     assert_eq!(found, [Rule::Element, Rule::Required, Rule::Maximum]);
@@ -177,7 +177,7 @@ fn a_relaxed_rule_warns_for_its_field_and_every_other_still_refuses() {
     let tags = Row { tag: "e\u{301}", ..bad };
     assert_eq!(read_relaxed(&tags, &both), Err(Rule::NotNfc));
     let rules = Rules::compile(&contract()).unwrap();
-    let found = rules.check_record(&body(&tags), RECORD, &both, &mut Spans::new());
+    let found = rules.check_record(&body(&tags), RECORD, (&both, CodeLists::NONE), &mut Spans::new());
     assert_eq!(found.rejections.iter().map(|r| r.rule).collect::<Vec<_>>(), [Rule::NotNfc]);
     assert_eq!(found.warnings, [Rule::Maximum, Rule::CodeList]);
 }
@@ -368,7 +368,10 @@ fn a_code_list_on_the_bus_is_asked_as_the_marker_names_it() {
     assert_eq!(read(&(rules, CodeLists::NONE.clone()), &GOOD), refused);
     let (rules, _) = on_the_bus(&list, CodeListUse { list: "units".into(), ..Default::default() });
     let row = body(&Row { unit: Some("00002"), ..GOOD });
-    assert_eq!(rules.check_record(&row, RECORD, Relaxed::NONE, &mut Spans::new()), Found::default());
+    assert_eq!(
+        rules.check_record(&row, RECORD, (Relaxed::NONE, &CodeLists::NotAsked), &mut Spans::new()),
+        Found::default()
+    );
 }
 
 #[test]

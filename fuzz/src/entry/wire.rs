@@ -1,6 +1,7 @@
 //! What travels on the bus in Avro or in framings of our own.
 
 use kenh_domain::admit::AsOf;
+use kenh_domain::codes::CodeLists;
 use kenh_domain::envelope::{self, SubmissionEnd};
 use kenh_domain::filter::Filter;
 use kenh_domain::frame::{self, After};
@@ -46,13 +47,19 @@ pub fn submitted(bytes: &[u8]) {
         if rules.record_key(version.id, record, &spans, &mut own).is_err() {
             own.clear();
         }
-        if !rules.check_record(record, version.id, Relaxed::NONE, &mut spans).rejections.is_empty() {
+        if !rules
+            .check_record(record, version.id, (Relaxed::NONE, &CodeLists::NotAsked), &mut spans)
+            .rejections
+            .is_empty()
+        {
             // Whoever checks asks every rule; routing must stand whatever the rules let through.
             route(data, version.id, record);
         }
     }
     let partition = key::partition(&own, contract.partitions);
-    let Ok(candidate) = rules.read(&data.provider, partition, &own, &value, AsOf::strict(CLOCK_MS), &mut spans) else {
+    // Which codes there are is nothing that bytes decide.
+    let as_of = AsOf { lists: &CodeLists::NotAsked, ..AsOf::strict(CLOCK_MS) };
+    let Ok(candidate) = rules.read(&data.provider, partition, &own, &value, as_of, &mut spans) else {
         return;
     };
     let _ = admit::content(&kenh_domain::secret::Secret::new([7; 32]), candidate.submitted.record);

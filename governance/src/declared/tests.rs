@@ -208,7 +208,7 @@ fn every_wrong_thing_is_named_with_its_place() {
             "thu/contract.yaml",
             "value: xa",
             "value: ya",
-            "thu/code-lists/ya.csv: the code list cannot be read: No such file or directory (os error 2) (O.Xa uses it)",
+            "thu/code-lists/ya.csv: the code list cannot be read: No such file or directory (os error 2) (O.Xa uses it; a list on the bus is named in kenh.codeLists)",
         ),
         (
             "thu/contract.yaml",
@@ -233,7 +233,7 @@ fn every_wrong_thing_is_named_with_its_place() {
             "thu/code-lists/xa.csv",
             "code\n",
             "ma\n",
-            "thu/code-lists/xa.csv: the first line of a code list is `code`, and that is its only column (O.Xa uses it)",
+            "thu/code-lists/xa.csv: the first line of a code list is `code`, and that is its only column (O.Xa uses it; a list on the bus is named in kenh.codeLists)",
         ),
         ("g.yaml", "filter:", "fliter:", "g.yaml:11:1: a grant has no key `fliter` (did you mean `filter`?)"),
         (

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kenh_domain::admit::Rules;
-use kenh_domain::codes::CodesReader;
+use kenh_domain::codes::{CodeLists, CodesReader};
 use kenh_domain::contract::{CodeList, Contract, FieldRules, Pii, Terms};
 use kenh_domain::control::{ControlSet, ViewEntry};
 use kenh_domain::relaxation::Relaxed;
@@ -423,7 +423,7 @@ fn run_examples(rules: Option<&Rules>, versions: &[(SchemaId, Schema)], examples
     let mut spans = Spans::new();
     for example in examples {
         let found = match &example.body {
-            Ok(body) => rules.check_record(body, *newest, Relaxed::NONE, &mut spans).rejections,
+            Ok(body) => rules.check_record(body, *newest, (Relaxed::NONE, &CodeLists::NotAsked), &mut spans).rejections,
             Err(found) => found.clone(),
         };
         let name = &example.name;

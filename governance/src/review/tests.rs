@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use kenh_domain::codes::CodeLists;
 use kenh_domain::contract::{CodeList, CodeListDataset};
 use kenh_domain::limits::MAX_RELAXATION_MS;
 use kenh_domain::relaxation::{Relaxation, RelaxationEntry, Relaxed};
@@ -523,8 +524,14 @@ fn a_made_up_record_passes_the_rules_of_its_own_contract() {
         let schema = Schema::parse(&contract.latest().unwrap().schema).unwrap();
         let body = sample::body(contract, &schema, &BTreeMap::new()).unwrap();
         let rules = kenh_domain::admit::Rules::compile(contract).unwrap();
-        let found =
-            rules.check_record(&body, contract.latest().unwrap().id, Relaxed::NONE, &mut Spans::new()).rejections;
+        let found = rules
+            .check_record(
+                &body,
+                contract.latest().unwrap().id,
+                (Relaxed::NONE, &CodeLists::NotAsked),
+                &mut Spans::new(),
+            )
+            .rejections;
         assert!(found.is_empty(), "{}: {found:#?}", contract.dataset);
     }
 }

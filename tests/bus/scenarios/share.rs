@@ -122,10 +122,13 @@ fn reform_day(ground: &dyn Fn() -> Ground) {
     let moved = lives.iter().map(|l| change("G01", &l.reform()));
     let moved: Vec<Sent> = moved.chain(lives.iter().filter_map(|l| Some(change("G01", &l.moved()?)))).collect();
     bus.send_to(UNITS, &before);
+    // People live in communes that the bus knows.
+    bus.settle();
     bus.send_to(PEOPLE, &born);
     bus.settle();
     bus.check_copies();
     bus.send_to(UNITS, &after);
+    bus.settle();
     bus.send_to(PEOPLE, &moved);
     bus.settle();
     bus.check();

@@ -43,7 +43,8 @@ fn person(id: &str, sex: i64, born: [Option<i64>; 3]) -> Vec<u8> {
 }
 
 fn found(id: &str, sex: i64, born: [Option<i64>; 3]) -> Vec<(Rule, String)> {
-    let found = people().check_record(&person(id, sex, born), RECORD, Relaxed::NONE, &mut Spans::new());
+    let found =
+        people().check_record(&person(id, sex, born), RECORD, (Relaxed::NONE, &CodeLists::NotAsked), &mut Spans::new());
     found.rejections.into_iter().map(|r| (r.rule, r.field)).collect()
 }
 
@@ -82,7 +83,7 @@ fn a_personal_id_agrees_with_sex_and_year() {
 #[test]
 fn a_rejection_says_the_form_of_the_element_in_both_languages_and_no_value() {
     let body = person("079085", 1, [Some(1985), None, None]);
-    let found = people().check_record(&body, RECORD, Relaxed::NONE, &mut Spans::new());
+    let found = people().check_record(&body, RECORD, (Relaxed::NONE, &CodeLists::NotAsked), &mut Spans::new());
     let [rejection] = found.rejections.as_slice() else { panic!("{:?}", found.rejections) };
     let (en, vi) = (rejection.message(Lang::En), rejection.message(Lang::Vi));
     assert!(en.contains("(personal-id: personal ID, 12 digits"), "{en}");
