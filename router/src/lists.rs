@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kenh_domain::codes::{Codes, CodesError, CodesReader};
@@ -59,6 +60,8 @@ struct Reading {
     of: TopicPartition,
     reader: Box<dyn Reader>,
     next: Position,
+    /// The end that was waited for: positions are sparse, so that it may lie behind all that can be read.
+    looked_to: Position,
     at: ListAt,
     records: HashMap<Bytes, (SchemaId, Bytes)>,
     bytes: usize,
@@ -71,29 +74,32 @@ impl Reading {
         let start = log.bounds(&Principal::router(), &of)?.start;
         let reader = log.reader(&Principal::router(), &[(of.clone(), start)])?;
         let at = ListAt { dataset: dataset.clone(), sequence: Sequence(0), digest: [0; 32] };
-        Ok(Self { of, reader, next: start, at, records: HashMap::new(), bytes: 0, too_large: false })
+        let (records, looked_to) = (HashMap::new(), start);
+        Ok(Self { of, reader, next: start, looked_to, at, records, bytes: 0, too_large: false })
     }
 
     /// Reads on to `end`, or to the change `last` if that comes first; then it is not to be read on.
     fn to(&mut self, end: Position, last: Option<Sequence>) -> Result<(), ListError> {
-        let mut done = false;
+        self.looked_to = end;
         crate::read::to_end(self.next, end, |wait| {
-            if done {
-                return Ok((true, end));
-            }
-            let records = self.reader.poll(MAX_BATCH_RECORDS, MAX_BATCH_BYTES, wait)?;
-            let came = !records.is_empty();
-            for record in records {
-                self.next = Position(record.position.0 + 1);
-                self.take(&record)?;
-                if last == Some(self.at.sequence) {
-                    done = true;
-                    return Ok((true, end));
-                }
-            }
-            self.next = self.reader.positions().first().copied().unwrap_or(self.next).max(self.next);
-            Ok::<_, ListError>((came, self.next))
+            let came = self.poll(wait, last)?;
+            Ok::<_, ListError>((came, if last == Some(self.at.sequence) { end } else { self.next }))
         })
+    }
+
+    /// Takes what there is, waiting up to `wait` for it, but nothing behind the change `last`. Whether anything came.
+    fn poll(&mut self, wait: Duration, last: Option<Sequence>) -> Result<bool, ListError> {
+        let records = self.reader.poll(MAX_BATCH_RECORDS, MAX_BATCH_BYTES, wait)?;
+        let came = !records.is_empty();
+        for record in records {
+            self.next = Position(record.position.0 + 1);
+            self.take(&record)?;
+            if last == Some(self.at.sequence) {
+                return Ok(came);
+            }
+        }
+        self.next = self.reader.positions().first().copied().unwrap_or(self.next).max(self.next);
+        Ok(came)
     }
 
     fn take(&mut self, record: &Record) -> Result<(), ListError> {
@@ -159,15 +165,20 @@ impl Lists {
             return Ok(());
         }
         let reading = self.newest.remove(dataset).map_or_else(|| Reading::open(log, dataset), Ok);
-        let read = reading.and_then(|mut reading| reading.to(end, None).map(|()| reading));
-        let mut reading = match read {
-            Ok(reading) => reading,
-            Err(ListError::Read(ReadError::Denied { .. })) => return Ok(()),
+        let read = reading.and_then(|mut reading| {
+            // An end that was waited for once is not waited for again, but looked at.
+            let read = if reading.looked_to < end {
+                reading.to(end, None)
+            } else {
+                reading.poll(Duration::ZERO, None).map(drop)
+            };
+            read.map(|()| reading)
+        });
+        match read {
+            Ok(reading) => drop(self.newest.insert(dataset.clone(), reading)),
+            Err(ListError::Read(ReadError::Denied { .. })) => {}
             Err(error) => return Err(error),
-        };
-        // Where positions are sparse the end may lie behind what can be read: it was looked for once.
-        reading.next = reading.next.max(end);
-        self.newest.insert(dataset.clone(), reading);
+        }
         Ok(())
     }
 

@@ -1,7 +1,10 @@
 //! A code list that is a dataset on the bus: who may write a code is told by the records that stand, whoever starts again
 //! meanwhile; an old code is right in an old record.
 
+use std::time::Duration;
+
 use kenh_domain::frame::ListAt;
+use kenh_testkit::CommitFault;
 use serde_json::{Value, json};
 
 use crate::check::What;
@@ -107,7 +110,8 @@ fn named(bus: &Bus) -> Vec<Vec<ListAt>> {
         .collect()
 }
 
-fn a_code_list_is_a_dataset_and_an_old_code_is_right_in_an_old_record(ground: &dyn Fn() -> Ground) {
+/// Units by G02, homes by G01, and one who receives homes; nothing is submitted yet.
+fn bus(ground: Ground) -> Bus {
     let world = World::empty();
     for agency in AGENCIES {
         world.agency(agency);
@@ -116,13 +120,39 @@ fn a_code_list_is_a_dataset_and_an_old_code_is_right_in_an_old_record(ground: &d
         world.write(&format!("{name}/contract.yaml"), contract);
         world.write(&format!("{name}/v1.avsc"), schema);
     }
-    let mut bus = Bus::over(ground(), world);
+    let mut bus = Bus::over(ground, world);
     bus.apply();
     bus.grant(&Grant { dataset: HOMES, ..grant("noi-o", "H29", &[("So", "So"), ("Xa", "Xa")]) });
     for name in [UNITS, HOMES] {
         bus.oracles.entry(name.into()).or_default();
     }
+    bus
+}
 
+/// What a commit of which nobody knows the outcome may have held is decided again, and comes out as it did.
+#[test]
+fn what_is_decided_again_asks_the_list_that_its_marker_names() {
+    for fault in [CommitFault::UnclearLost, CommitFault::UnclearWritten] {
+        let mut bus = bus(Ground::memory());
+        bus.send_to(UNITS, &[unit("00001", FIRST, 1, None, 3)]);
+        bus.settle();
+        refused(&mut bus, &home("a", 1, ("00002", FIRST), ("", "")));
+        bus.send_to(HOMES, &[home("b", 1, ("00001", FIRST), ("", ""))]);
+        bus.ground.memory.as_ref().unwrap().faults().next_commits(1, fault);
+        while !matches!(bus.turn_router(Duration::ZERO), kenh_router::Turn::Waiting(_)) {}
+        // Meanwhile there is such a unit; it was not there when this was decided.
+        bus.send_to(UNITS, &[unit("00002", FIRST, 1, None, 3)]);
+        bus.settle();
+        bus.check();
+        assert_eq!(bus.rules_of("G01", HOMES), ["code-list"], "{fault:?}");
+        bus.send_to(HOMES, &[home("a", 1, ("00002", FIRST), ("", ""))]);
+        bus.settle();
+        bus.check();
+    }
+}
+
+fn a_code_list_is_a_dataset_and_an_old_code_is_right_in_an_old_record(ground: &dyn Fn() -> Ground) {
+    let mut bus = bus(ground());
     // No record, no code.
     refused(&mut bus, &home("a", 1, ("00001", FIRST), ("", "")));
     bus.settle();
