@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::law::Day;
 use crate::names::{Agency, Dataset, GrantId, Principal, View};
 
 /// A grant as its document says, checked for form (that its fields exist is checked when it is compiled, see
@@ -32,9 +33,10 @@ pub struct Grant {
     /// How the record key is written.
     #[serde(default)]
     pub key: KeyForm,
-    /// How long it holds from its activation, as an ISO 8601 duration of whole years, months or days (`P12M`), to the
-    /// end of the last day.
-    pub duration: String,
+    /// How long it holds: in its document either a `duration` or the last day, `ends`.
+    // Flattened, a document with a duration is written as it was before there were dates: signatures are over its bytes.
+    #[serde(flatten)]
+    pub duration: Term,
     /// The template whose bounds it keeps to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
@@ -54,6 +56,33 @@ impl Grant {
     #[must_use]
     pub fn secret_label(&self, number: u32) -> String {
         format!("pseudonym/{}/{}/{number}", self.recipient, self.purpose)
+    }
+}
+
+/// How long a grant holds, as it is written: in a document one of two keys, never both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Term {
+    /// From its activation, as an ISO 8601 duration of whole years, months or days (`P12M`), to the end of the last day.
+    /// Not checked for form.
+    Duration(String),
+    /// To the end of this day, whenever it is activated.
+    Ends(Day),
+}
+
+impl From<&str> for Term {
+    fn from(duration: &str) -> Self {
+        Self::Duration(duration.to_owned())
+    }
+}
+
+impl std::fmt::Display for Term {
+    /// `P12M`, or `until 2027-03-31`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Duration(duration) => f.write_str(duration),
+            Self::Ends(day) => write!(f, "until {day}"),
+        }
     }
 }
 
@@ -123,4 +152,53 @@ pub enum EndReason {
     Suspended,
     /// An article that it rested on is no longer in force.
     Law,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A document as it stands in logs and under signatures, with `term` in the place of its duration.
+    fn document(term: &str) -> String {
+        let head =
+            r#"{"id":"g","recipient":"B","systems":["b-portal"],"dataset":"thu","view":"main","purpose":"To try","#;
+        let rest = r#""legalBasis":["A law"],"fields":[{"path":"Ma"}],"filter":"Tinh == '79'","key":"clear","#;
+        format!(r#"{head}{rest}{term}"template":"t","emergency":true}}"#)
+    }
+
+    #[test]
+    fn a_document_is_written_byte_for_byte_as_it_was_read() {
+        for (term, read) in [
+            (r#""duration":"P12M","#, Term::from("P12M")),
+            // What cannot be read as a duration stands as it was signed; planning and reviews say what is wrong with it.
+            (r#""duration":"12 months","#, Term::from("12 months")),
+            (r#""ends":"2027-03-31","#, Term::Ends("2027-03-31".parse().unwrap())),
+        ] {
+            let text = document(term);
+            let grant: Grant = serde_json::from_str(&text).unwrap();
+            assert_eq!(grant.duration, read);
+            assert_eq!(serde_json::to_string(&grant).unwrap(), text);
+            let value = serde_json::to_value(&grant).unwrap();
+            assert_eq!(serde_json::from_value::<Grant>(value).unwrap(), grant);
+        }
+    }
+
+    #[test]
+    fn a_document_says_once_how_long_and_nothing_that_is_not_known() {
+        for term in [
+            "",
+            r#""duration":"P12M","ends":"2027-03-31","#,
+            r#""ends":"2027-03-31","duration":"P12M","#,
+            r#""duration":"P12M","duration":"P12M","#,
+            r#""ends":"2027-02-31","#,
+            r#""ends":"31/03/2027","#,
+            r#""ends":null,"#,
+            r#""duration":"P12M","ends":null,"#,
+            r#""duration":null,"#,
+            r#""duration":"P12M","until":"2027-03-31","#,
+            r#""duration":{"ends":"2027-03-31"},"#,
+        ] {
+            assert!(serde_json::from_str::<Grant>(&document(term)).is_err(), "{term} was taken");
+        }
+    }
 }

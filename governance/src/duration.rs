@@ -65,6 +65,9 @@ impl fmt::Display for Duration {
 }
 
 impl Duration {
+    /// Twelve months: the most for personal data.
+    pub const YEAR: Self = Self { months: 12, days: 0 };
+
     /// Whether it is no longer than twelve months whatever day it starts on: the most for personal data, so that the
     /// need is looked at once a year.
     #[must_use]

@@ -23,6 +23,7 @@ pub mod review;
 #[cfg(test)]
 mod testing;
 pub mod trust;
+pub mod validity;
 
 pub use apply::{Applied, ApplyError, apply};
 pub use control_log::{AppendError, LoadError, bootstrap, end, load};

@@ -86,6 +86,9 @@ pub struct RequestGrant {
     /// For how long
     #[arg(long, default_value = "P12M")]
     pub duration: String,
+    /// Until the end of this day instead, YYYY-MM-DD
+    #[arg(long, value_name = "DAY", conflicts_with = "duration")]
+    pub ends: Option<Day>,
     /// Its id [default: recipient and dataset]
     #[arg(long)]
     pub id: Option<GrantId>,

@@ -345,6 +345,9 @@ fn request(asked: &RequestGrant, set: &ControlSet) -> Result<(), Failure> {
     if let Some(wrong) = asked.basis.iter().find_map(|basis| unfounded(set, basis)) {
         return missing(wrong);
     }
+    if let Some(day) = asked.ends.filter(|day| day.ends_ms() <= now_ms()) {
+        return missing(format!("{day} is over; let the grant end on a day that is still to come"));
+    }
     let id = match &asked.id {
         Some(id) => id.clone(),
         None => GrantId::new(&format!("{}-{}", asked.recipient, asked.dataset).to_lowercase())?,
@@ -371,7 +374,10 @@ fn request(asked: &RequestGrant, set: &ControlSet) -> Result<(), Failure> {
     if asked.pseudonym {
         put("key", json!("pseudonym"));
     }
-    put("duration", json!(asked.duration));
+    match asked.ends {
+        Some(day) => put("ends", json!(day)),
+        None => put("duration", json!(asked.duration)),
+    }
     match &asked.to {
         None => output::line(text.trim_end()),
         Some(file) => {

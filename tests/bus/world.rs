@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kenh_domain::law::Day;
 use kenh_domain::log::Log;
 use kenh_governance::{Applied, Plan};
 use serde_json::Value;
@@ -45,6 +46,8 @@ pub struct Grant {
     pub purpose: &'static str,
     pub basis: &'static str,
     pub duration: &'static str,
+    /// Instead of its duration: the last day.
+    pub ends: Option<Day>,
     pub ended: bool,
 }
 
@@ -61,6 +64,7 @@ pub fn grant(id: &'static str, recipient: &'static str, fields: Fields) -> Grant
         purpose: "Thử nghiệm",
         basis: "Điều 1",
         duration: "P12M",
+        ends: None,
         ended: false,
     }
 }
@@ -82,9 +86,10 @@ impl Grant {
     fn yaml(&self) -> String {
         let Self { id, recipient, dataset, view, purpose, basis, duration, .. } = self;
         let state = if self.ended { "ended" } else { "active" };
+        let term = self.ends.map_or_else(|| format!("duration: {duration}"), |day| format!("ends: {day}"));
         let mut text = format!(
             "kind: Grant\nstate: {state}\nid: {id}\nrecipient: {recipient}\nsystems: [{}]\ndataset: {dataset}\n\
-             view: {view}\npurpose: {purpose}\nlegalBasis: [{basis}]\nduration: {duration}\nfields:\n",
+             view: {view}\npurpose: {purpose}\nlegalBasis: [{basis}]\n{term}\nfields:\n",
             system(recipient)
         );
         for (path, name) in self.fields {

@@ -78,6 +78,55 @@ fn a_request_for_what_there_is_not_is_refused_and_writes_nothing() {
 }
 
 #[test]
+fn a_grant_may_be_asked_for_until_a_day_and_ends_with_it() {
+    let place = Place::with_shipped_applied();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let in_days = |n: i64| Day::of(i64::try_from(now.as_millis()).unwrap() + n * 86_400_000);
+    let (day, yesterday, beyond) = (in_days(30), in_days(-1).to_string(), in_days(400).to_string());
+    let last = day.to_string();
+    let file = "broker-config/grants/g09.yaml";
+    let until = |day: &str, more: &[&str]| {
+        let ends = ["--ends", day, "--to", file];
+        ask(&place, "dan-cu", "HoVaTen", LAW, &ends.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    };
+    until(&last, &["--duration", "P3D"]).exits(2).complains("--duration");
+    until("2027-02-30", &[]).exits(2).complains("is not a day of the calendar");
+    until(&yesterday, &[]).exits(1).complains("is over");
+    assert!(!place.path(file).exists(), "what was refused was written");
+    until(&last, &[]).ok();
+    let text = place.read(file);
+    assert!(text.contains(&format!("ends: \"{last}\"\n")) && !text.contains("duration"), "{text}");
+
+    place.kenh(["review", "grant", "--from", file, "--author", "an"]).ok();
+    let [year, month, of_month] = last.split('-').collect::<Vec<_>>()[..] else { panic!("{last}") };
+    let shown = format!("đến hết ngày {of_month}/{month}/{year}");
+    place.kenh(["review", "show", "g09-dan-cu"]).ok().prints(&shown);
+
+    // Whoever writes it by hand is told where: a day that is over, one that is too far, and both ways at once.
+    let apply = || place.kenh(["apply", "schemas", "broker-config"]);
+    let line = text.lines().position(|line| line.starts_with("ends:")).unwrap() + 1;
+    for (says, why) in [
+        (format!("ends: {yesterday}"), format!("its last day, {yesterday}, is over")),
+        (format!("ends: {beyond}"), format!("{beyond} is more than twelve months after its activation")),
+        (format!("ends: {last}\nduration: P12M"), "a grant has both `duration` and `ends`".to_owned()),
+        ("ends: 2027-02-31".to_owned(), "\"2027-02-31\" is not a day of the calendar".to_owned()),
+    ] {
+        place.write(file, text.replace(&format!("ends: \"{last}\""), &says));
+        apply().exits(3).complains(&format!("g09.yaml:{line}:7: ")).complains(&why);
+    }
+    place.write(file, &text);
+    apply().ok().prints(&format!("until {last}"));
+    let all = listed(&place, "grant");
+    let granted = all.as_array().unwrap().iter().find(|g| g["grant"]["id"] == "g09-dan-cu").unwrap();
+    assert_eq!((&granted["state"], &granted["endsMs"]), (&json!("active"), &json!(day.ends_ms())));
+    assert_eq!((&granted["grant"]["ends"], &granted["grant"]["duration"]), (&json!(last), &Value::Null));
+    place.kenh(["grant", "list"]).ok().prints(&last);
+    assert_eq!(place.kenh(["grant", "show", "g09-dan-cu"]).ok().json()["grant"]["ends"], json!(last));
+    place.kenh_reading(["grant", "explain", "g09-dan-cu"], "").ok().prints(&format!("đến hết ngày {last}"));
+    apply().ok().prints("nothing to do");
+}
+
+#[test]
 fn the_catalog_tells_what_there_is_and_nothing_of_who_has_it() {
     let place = Place::with_shipped_applied();
     let all = place.kenh(["catalog", "--output", "json"]).ok();

@@ -32,7 +32,7 @@ use crate::contract::{Contract, SchemaVersion};
 use crate::control::{Activation, ControlEvent, ControlSet, ViewEntry};
 use crate::date::DAY_MS;
 use crate::envelope;
-use crate::grant::{EndReason, Grant};
+use crate::grant::{EndReason, Grant, Term};
 use crate::limits::{EMERGENCY_REVIEW_MS, MAX_EMERGENCY_MS, MAX_PERSONAL_MS};
 use crate::names::{Agency, Dataset, Person};
 use crate::schema::Schema;
@@ -341,18 +341,26 @@ fn machine_made(activation: &Activation, at_ms: i64) -> Result<(), TrustError> {
     Ok(())
 }
 
-/// No grant holds for longer than its duration, whatever calendar is counted by: years of 366 days, months of 31, and a
-/// day for its last one. None gives personal data for more than a year, and one for an emergency names its template: what
+/// No grant holds beyond its last day, or for longer than its duration, whatever calendar is counted by: years of 366
+/// days, months of 31, and a day for its last one. None gives personal data for more than a year, and one for an emergency names its template: what
 /// that allows is held by `kenh apply` and shown by the review, since templates are no part of the log. (That an emergency
 /// is over in 72 hours holds on every bus, see [`ControlSet::apply`].)
 fn ends_in_time(set: &ControlSet, grant: &Grant, from_ms: i64, ends_ms: i64) -> Result<(), TrustError> {
     let unfit = |why: String| Err(TrustError::Unfit(format!("grant {} {why}", grant.id)));
-    let Some(longest) = longest_days(&grant.duration) else {
-        return unfit("has no duration that can be read".into());
-    };
     let holds_ms = ends_ms.saturating_sub(from_ms);
-    if holds_ms > (longest + 1) * DAY_MS {
-        return unfit(format!("would hold for longer than {}", grant.duration));
+    match &grant.duration {
+        Term::Duration(duration) => {
+            let Some(longest) = longest_days(duration) else {
+                return unfit("has no duration that can be read".into());
+            };
+            if holds_ms > (longest + 1) * DAY_MS {
+                return unfit(format!("would hold for longer than {duration}"));
+            }
+        }
+        Term::Ends(day) if ends_ms > day.ends_ms() => {
+            return unfit(format!("would hold beyond its last day, {day}"));
+        }
+        Term::Ends(_) => {}
     }
     if grant.emergency && grant.template.is_none() {
         return unfit("is an emergency grant and names no template".into());

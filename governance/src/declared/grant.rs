@@ -1,7 +1,7 @@
 //! `kind: Grant`: one file, one grant. Here its form is checked; whether its fields exist and its filter fits is checked
 //! against the contract when it is planned.
 
-use kenh_domain::grant::{Grant, GrantedField, KeyForm, Mask};
+use kenh_domain::grant::{Grant, GrantedField, KeyForm, Mask, Term};
 use kenh_domain::names::{Principal, View};
 
 use super::Marks;
@@ -32,10 +32,6 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredG
     let systems = need(doc, &mut fields, "systems").and_then(|n| not_empty::<Principal>(doc, &n, "systems of a grant"));
     let legal_basis =
         need(doc, &mut fields, "legalBasis").and_then(|n| not_empty::<String>(doc, &n, "the legal basis of a grant"));
-    let duration = need(doc, &mut fields, "duration").and_then(|n| {
-        doc.parsed::<Duration>(&n, "the duration of a grant")?;
-        doc.text(&n, "the duration of a grant")
-    });
     let granted = need(doc, &mut fields, "fields").and_then(|n| {
         let items = doc.list(&n, "fields of a grant")?.to_vec();
         if items.is_empty() {
@@ -50,6 +46,7 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredG
         };
         items.iter().enumerate().filter_map(read).collect::<Vec<_>>()
     });
+    let duration = term(doc, &mut fields, &mut marks);
     let view = match fields.take("view") {
         Some(node) => {
             marks.set("view", node.at);
@@ -106,6 +103,31 @@ pub fn read(doc: &mut Document<'_>, mut fields: Fields<'_>) -> Option<(DeclaredG
         emergency: emergency?,
     };
     Some((DeclaredGrant { grant, ended: ended? }, marks))
+}
+
+/// How long it holds: exactly one of `duration` and `ends`. That a last day is past is no matter of form: a grant that has
+/// ended stands declared as it was.
+fn term(doc: &mut Document<'_>, fields: &mut Fields<'_>, marks: &mut Marks) -> Option<Term> {
+    match (fields.take("duration"), fields.take("ends")) {
+        (Some(node), None) => {
+            marks.set("duration", node.at);
+            doc.parsed::<Duration>(node, "the duration of a grant")?;
+            doc.text(node, "the duration of a grant").map(Term::Duration)
+        }
+        (None, Some(node)) => {
+            marks.set("ends", node.at);
+            doc.parsed(node, "the last day of a grant").map(Term::Ends)
+        }
+        (Some(_), Some(ends)) => {
+            doc.problem(ends.at, "a grant has both `duration` and `ends`", "keep the one that is meant");
+            None
+        }
+        (None, None) => {
+            let hint = "write `duration: P12M`, which counts from its activation, or its last day, `ends: 2027-03-31`";
+            doc.problem(fields.at, "a grant lacks `duration` or `ends`", hint);
+            None
+        }
+    }
 }
 
 fn not_empty<T: std::str::FromStr<Err: std::fmt::Display>>(

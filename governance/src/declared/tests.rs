@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kenh_domain::grant::Term;
+
 use super::*;
 
 const AGENCY: &str = "kind: Agency\nname: A\ncode: H01\ntitle: An agency\nsystems: [a-portal]\n";
@@ -113,6 +115,22 @@ fn a_whole_declaration_is_read() {
         "YAML's null is the mask of that name"
     );
     assert!(!grant.ended);
+}
+
+#[test]
+fn how_long_a_grant_holds_is_a_duration_or_a_last_day() {
+    let last = Term::Ends("2027-03-31".parse().unwrap());
+    for (text, read) in [
+        ("duration: P12M", Term::from("P12M")),
+        ("ends: 2027-03-31", last.clone()),
+        ("ends: \"2027-03-31\"", last),
+        // That it is past is no matter of form.
+        ("ends: 1999-12-31", Term::Ends("1999-12-31".parse().unwrap())),
+    ] {
+        let folder = Folder::new();
+        folder.edit("g.yaml", "duration: P12M", text);
+        assert_eq!(folder.read().unwrap().grants[0].value.grant.duration, read, "{text}");
+    }
 }
 
 #[test]
@@ -241,6 +259,36 @@ fn every_wrong_thing_is_named_with_its_place() {
             "P12M",
             "12 months",
             "g.yaml:12:11: the duration of a grant: \"12 months\" is not a duration: write P and then whole years, months or days, such as P12M, P1Y or P90D",
+        ),
+        (
+            "g.yaml",
+            "duration: P12M",
+            "ends: 2027-02-31",
+            "g.yaml:12:7: the last day of a grant: \"2027-02-31\" is not a day of the calendar: write YYYY-MM-DD",
+        ),
+        (
+            "g.yaml",
+            "duration: P12M",
+            "ends: 31/03/2027",
+            "g.yaml:12:7: the last day of a grant: \"31/03/2027\" is not a day of the calendar: write YYYY-MM-DD",
+        ),
+        (
+            "g.yaml",
+            "duration: P12M",
+            "ends: 20270331",
+            "g.yaml:12:7: the last day of a grant is a number, not text (put it in quotes)",
+        ),
+        (
+            "g.yaml",
+            "duration: P12M",
+            "duration: P12M\nends: 2027-03-31",
+            "g.yaml:13:7: a grant has both `duration` and `ends` (keep the one that is meant)",
+        ),
+        (
+            "g.yaml",
+            "duration: P12M\n",
+            "",
+            "g.yaml:1:1: a grant lacks `duration` or `ends` (write `duration: P12M`, which counts from its activation, or its last day, `ends: 2027-03-31`)",
         ),
         (
             "g.yaml",

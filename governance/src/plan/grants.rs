@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use kenh_domain::control::{Activation, ControlEvent, ViewEntry, ViewNo};
 use kenh_domain::filter::Filter;
-use kenh_domain::grant::{EndReason, Grant};
-use kenh_domain::law::standing_on;
+use kenh_domain::grant::{EndReason, Grant, Term};
+use kenh_domain::law::{Day, standing_on};
 use kenh_domain::limits::MAX_SCANNING_FILTERS;
 use kenh_domain::shape::{Shape, ShapeError};
 use kenh_domain::topic::Edition;
@@ -16,6 +16,7 @@ use crate::duration::Duration;
 use crate::layout;
 use crate::registry::subjects;
 use crate::review::{Finding, given, template};
+use crate::validity::{Validity, last_of_a_year};
 
 /// The label under which pseudonyms and hashes of a recipient and purpose are derived. The number at its end rises when
 /// a secret is to be replaced, which makes a new edition.
@@ -144,13 +145,13 @@ impl<'a> Planner<'a> {
             }
             return;
         };
+        // What a date comes to is known when the grant is activated: see `ends`.
         if contract.contract.gives_personal(grant)
-            && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year)
+            && let Term::Duration(duration) = &grant.duration
+            && !duration.parse::<Duration>().is_ok_and(Duration::within_a_year)
         {
-            let message = format!(
-                "it gives personal data of {}, and {} is more than twelve months",
-                grant.dataset, grant.duration
-            );
+            let message =
+                format!("it gives personal data of {}, and {duration} is more than twelve months", grant.dataset);
             self.problems.push(item.problem(
                 "duration",
                 message,
@@ -311,15 +312,40 @@ impl<'a> Planner<'a> {
     /// When a grant that starts at `from` ends; a problem if the calendar has no such day, or if the grant goes beyond
     /// what law and template allow. Whatever starts or goes on otherwise comes through here; what only stands does not.
     fn ends(&mut self, item: &Item<DeclaredGrant>, from: i64) -> Option<i64> {
+        let grant = &item.value.grant;
         self.rests_on_law_in_force(item);
-        self.within_template(item);
-        let exact = item.value.grant.emergency;
-        let end = |d: Duration| if exact { d.end(from) } else { d.end_of_last_day(from) };
-        let ends = item.value.grant.duration.parse::<Duration>().ok().and_then(end);
+        self.within_template(item, from);
+        let validity = Validity::try_from(&grant.duration).ok();
+        if let Some(Validity::Until(day)) = validity {
+            self.may_be_the_last(item, day, from);
+        }
+        let ends = validity.and_then(|v| v.over(from, grant.emergency));
         if ends.is_none() {
             self.problems.push(item.problem("duration", "the grant would end after the calendar does", ""));
         }
         ends
+    }
+
+    /// A last day is still to come when it is decided, and with personal data at most twelve months from the activation.
+    fn may_be_the_last(&mut self, item: &Item<DeclaredGrant>, day: Day, from: i64) {
+        let grant = &item.value.grant;
+        if day.ends_ms() <= self.now_ms {
+            let message = format!("its last day, {day}, is over");
+            let hint = "name a day that is still to come, or end the grant with `state: ended`";
+            self.problems.push(item.problem("ends", message, hint));
+        }
+        let personal = self.contracts.get(&grant.dataset).is_some_and(|c| c.contract.gives_personal(grant));
+        if let Some(last) = last_of_a_year(from)
+            && personal
+            && last < day
+        {
+            let message = format!(
+                "it gives personal data of {}, and {day} is more than twelve months after its activation",
+                grant.dataset
+            );
+            let hint = format!("let it end on {last} at the latest, and grant it anew when that is over");
+            self.problems.push(item.problem("ends", message, hint));
+        }
     }
 
     /// No grant starts on an article that is not in force.
@@ -334,11 +360,12 @@ impl<'a> Planner<'a> {
     }
 
     /// A grant that names a template keeps to its bounds; an emergency has one.
-    fn within_template(&mut self, item: &Item<DeclaredGrant>) {
+    fn within_template(&mut self, item: &Item<DeclaredGrant>, from: i64) {
         let grant = &item.value.grant;
         let template = grant.template.as_ref().and_then(|name| self.declared.template(name));
+        let term = if matches!(grant.duration, Term::Ends(_)) { "ends" } else { "duration" };
         let serves = || template.map(|t| format!("it serves: {}", t.purposes.join("; "))).unwrap_or_default();
-        for Finding { code, field, says, .. } in template::beyond(grant, template).0 {
+        for Finding { code, field, says, .. } in template::beyond(grant, template, from).0 {
             let (key, hint) = match code {
                 "emergency-without-template" => ("emergency", "name a template that says `emergency: true`".into()),
                 "no-template" => {
@@ -348,10 +375,8 @@ impl<'a> Planner<'a> {
                     ("emergency", "let the grant say `emergency: true` when its template does, and only then".into())
                 }
                 "template-purpose" => ("purpose", serves()),
-                "template-duration" if grant.emergency => {
-                    ("duration", "an emergency is for P3D (72 hours) at most".into())
-                }
-                "template-duration" => ("duration", "grant it for less".into()),
+                "template-duration" if grant.emergency => (term, "an emergency is for P3D (72 hours) at most".into()),
+                "template-duration" => (term, "grant it for less".into()),
                 "template-dataset" => ("dataset", String::new()),
                 _ => ("", "leave it out, or have a grant without this template reviewed".into()),
             };
@@ -496,9 +521,11 @@ impl<'a> Planner<'a> {
                     problems.push(item.problem("version", message, "end that grant, or mask the field in it, first"));
                 }
                 let personal = item.value.contract.gives_personal(grant);
-                if personal && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
+                let from = view.activation.starts_ms;
+                if personal && !Validity::try_from(&grant.duration).is_ok_and(|v| v.within_a_year(from)) {
+                    let how = if matches!(grant.duration, Term::Ends(_)) { "holds" } else { "is for" };
                     let message = format!(
-                        "grant {} is for {}; with personal data it may be P12M at most",
+                        "grant {} {how} {}; with personal data it may be P12M at most",
                         grant.id, grant.duration
                     );
                     problems.push(item.problem("version", message, "shorten that grant first"));

@@ -1,12 +1,13 @@
 //! What declared state would change: a pure function of what is declared, what is in force, and the topics there are.
 //!
 //! Absence ends nothing: what is in force and not declared goes on. A second run over the same declaration finds nothing
-//! to do, however much later: durations count from a grant's activation, and nothing is renewed because time has passed.
+//! to do, however much later: durations count from a grant's activation, a last day that is over is one that was kept, and
+//! nothing is renewed because time has passed.
 //!
 //! # A changed grant
 //! | what changed | what happens |
 //! |---|---|
-//! | purpose, legal basis, systems or duration, and the shape is the same | *renewal*: same topic, nothing is filled again |
+//! | purpose, legal basis, systems, duration or last day, and the shape is the same | *renewal*: same topic, nothing is filled again |
 //! | more fields, or the filter is gone; all else as it was (*wider*) | a second edition is filled beside the first, which ends when the second is filled |
 //! | anything else (*narrower*) | the edition ends first; then a new one starts |
 //! | `state: ended` | it ends |

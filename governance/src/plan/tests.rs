@@ -2,6 +2,7 @@
 
 use kenh_domain::control::ViewNo;
 use kenh_domain::grant::EndReason;
+use kenh_domain::law::Day;
 use kenh_domain::log::Retention;
 use proptest::prelude::*;
 
@@ -125,6 +126,7 @@ fn other_words_renew_and_leave_the_view_as_it_is() {
         ("[b-portal]", "[b-two]", "systems + b-two"),
         ("[A law]", "[A law, Another]", "legal basis + Another"),
         ("P12M", "P6M", "duration: \"P12M\" → \"P6M\""),
+        ("duration: P12M", "ends: 1970-06-30", "how long it holds: \"P12M\" → \"until 1970-06-30\""),
     ] {
         let mut bus = Bus::applied();
         bus.now = 50_000;
@@ -144,6 +146,83 @@ fn a_duration_counts_from_the_activation() {
     bus.apply();
     assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, 180 * 86_400_000 + 17 * 3_600_000);
     // 1 January 1970, 07:00:01 there, and 180 days: to the end of 30 June.
+}
+
+#[test]
+fn a_last_day_is_held_to_and_stands_declared_when_it_is_over() {
+    let mut bus = Bus::new();
+    bus.files.edit("g.yaml", "duration: P12M", "ends: 1970-06-30");
+    bus.now = 40 * 86_400_000;
+    let plan = bus.apply();
+    assert!(lines(&plan).last().unwrap().ends_with("until 1970-06-30"), "{:?}", lines(&plan));
+    let over = "1970-06-30".parse::<Day>().unwrap().ends_ms();
+    assert_eq!(bus.set.views[&ViewNo(1)].activation.ends_ms, over);
+    for now in [bus.now, over - 1, over, over + YEAR_MS] {
+        bus.now = now;
+        let plan = bus.plan().unwrap();
+        assert!(plan.is_empty() && plan.events.is_empty(), "{:?}", lines(&plan));
+    }
+    let last = bus.plan().unwrap().changes.into_iter().find(|c| c.kind == Kind::Grant).unwrap();
+    assert!(last.words[0].starts_with("its time ran out on 1970-06-30"), "{last}");
+    bus.files.edit("g.yaml", "1970-06-30", "1975-06-30");
+    assert!(bus.problems()[0].starts_with("g.yaml:2:5: grant g has ended, and its id is never used again"));
+}
+
+#[test]
+fn another_last_day_renews_until_it_is_over_and_counts_from_the_activation() {
+    let mut bus = Bus::new();
+    bus.files.edit("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Ten]");
+    bus.files.edit("g.yaml", "duration: P12M", "ends: 1970-06-30");
+    bus.apply();
+    bus.now = 60 * 86_400_000;
+    bus.files.edit("g.yaml", "1970-06-30", "1970-09-30");
+    let plan = bus.apply();
+    assert_eq!(events(&plan), ["renewal 1 by g"]);
+    let line = &lines(&plan)[0];
+    assert!(line.contains("how long it holds: \"until 1970-06-30\" → \"until 1970-09-30\""), "{line}");
+    assert!(line.contains("until 1970-09-30 and no longer 1970-06-30"), "{line}");
+    // To a day that is over it does not go back: whoever wants an end now says so.
+    bus.files.edit("g.yaml", "1970-09-30", "1970-02-28");
+    let past = "g.yaml:10:7: its last day, 1970-02-28, is over (name a day that is still to come, or end the grant with `state: ended`)";
+    assert_eq!(bus.problems(), [past]);
+    // Personal data: twelve months from the activation, not from the renewal.
+    bus.files.edit("g.yaml", "1970-02-28", "1971-01-02");
+    let long = "g.yaml:10:7: it gives personal data of thu, and 1971-01-02 is more than twelve months after its activation (let it end on 1971-01-01 at the latest, and grant it anew when that is over)";
+    assert_eq!(bus.problems(), [long]);
+    // A next edition is activated anew.
+    bus.files.edit("g.yaml", "filter: Tinh == '79'\n", "");
+    bus.apply();
+    assert_eq!(bus.set.views[&ViewNo(2)].activation.ends_ms, "1971-01-02".parse::<Day>().unwrap().ends_ms());
+}
+
+#[test]
+fn no_contract_makes_personal_data_of_what_is_given_until_a_day_beyond_a_year() {
+    for (day, refused) in [("1971-01-01", false), ("1971-01-02", true)] {
+        let mut bus = Bus::new();
+        bus.files.edit("g.yaml", "duration: P12M", &format!("ends: {day}"));
+        bus.apply();
+        bus.files.edit("thu/contract.yaml", "version: 1.0.0", "version: 1.1.0");
+        let basic = "{name: Tinh, logicalType: string, customProperties: [{property: kenh.pii, value: basic}]}";
+        bus.files.edit("thu/contract.yaml", "{name: Tinh, logicalType: string}", basic);
+        let wanted =
+            format!("thu/contract.yaml:4:10: grant g holds until {day}; with personal data it may be P12M at most");
+        assert_eq!(told(&bus).iter().any(|p| p.starts_with(&wanted)), refused, "{day}: {:#?}", told(&bus));
+        assert_eq!(told(&bus).is_empty(), !refused, "{day}: {:#?}", told(&bus));
+    }
+}
+
+#[test]
+fn where_decisions_are_signed_a_last_day_is_voted_on_like_a_duration() {
+    const NOW: i64 = 1_795_500_000_000; // 2026-11-24
+    let files = Declaration::new();
+    files.edit("g.yaml", "duration: P12M", "ends: 2027-03-31");
+    let mut bus = Signed::new(NOW);
+    bus.apply(&files);
+    files.edit("g.yaml", "2027-03-31", "2027-06-30");
+    bus.apply(&files);
+    let view = &bus.set.views[&ViewNo(1)].activation;
+    assert_eq!(view.ends_ms, "2027-06-30".parse::<Day>().unwrap().ends_ms());
+    assert!(bus.planned(&files).is_empty());
 }
 
 #[test]
@@ -527,6 +606,14 @@ fn a_grant_is_held_to_law_term_and_template() {
             &[("g.yaml", "P12M", "P13M"), ("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, {path: Ten, mask: hash}]")],
             "g.yaml:10:11: it gives personal data",
         ),
+        (&[("g.yaml", "duration: P12M", "ends: 1972-03-31")], ""),
+        (&[("g.yaml", "duration: P12M", "ends: 1970-01-01")], ""),
+        (&[("g.yaml", "duration: P12M", "ends: 1969-12-31")], "g.yaml:10:7: its last day, 1969-12-31, is over"),
+        (&[("g.yaml", "duration: P12M", "ends: 1971-01-01"), ("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Ten]")], ""),
+        (
+            &[("g.yaml", "duration: P12M", "ends: 1971-01-02"), ("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Ten]")],
+            "g.yaml:10:7: it gives personal data of thu, and 1971-01-02 is more than twelve months after its activation",
+        ),
         (&[("l.yaml", "1960", "1980")], "g.yaml:7:13: article a-law is not in force: it is from 1980-01-01"),
         (&[("l.yaml", "from", "until: \"1969-12-31\"\nfrom")], "g.yaml:7:13: article a-law is not in force"),
         (&[("l.yaml", "from", "until: \"1959-12-31\"\nfrom")], "l.yaml:5:8: article a-law would end before it begins"),
@@ -539,6 +626,11 @@ fn a_grant_is_held_to_law_term_and_template() {
         (
             &[("g.yaml", "duration: P12M", "template: t\nduration: P7M")],
             "g.yaml:11:11: P7M is longer than template t allows",
+        ),
+        (&[("g.yaml", "duration: P12M", "template: t\nends: 1970-07-01")], ""),
+        (
+            &[("g.yaml", "duration: P12M", "template: t\nends: 1970-07-02")],
+            "g.yaml:11:7: 1970-07-02 is later than template t allows (grant it for less)",
         ),
         (
             &[("g.yaml", "duration: P12M", "template: t\nduration: P6M"), ("g.yaml", "[Ma, Tinh]", "[Ma, Tinh, Ten]")],
@@ -558,6 +650,23 @@ fn a_grant_is_held_to_law_term_and_template() {
         ),
         (&[("g.yaml", "duration: P12M", emergency)], "g.yaml:11:12: template t is not for emergencies"),
         (&[("g.yaml", "duration: P12M", emergency), ("t.yaml", "maxD", "emergency: true\nmaxD")], ""),
+        (
+            &[
+                ("g.yaml", "duration: P12M", emergency),
+                ("g.yaml", "duration: P3D", "ends: 1970-01-03"),
+                ("t.yaml", "maxD", "emergency: true\nmaxD"),
+            ],
+            "",
+        ),
+        (
+            // At seven in the morning, 72 hours are not the whole of that day.
+            &[
+                ("g.yaml", "duration: P12M", emergency),
+                ("g.yaml", "duration: P3D", "ends: 1970-01-04"),
+                ("t.yaml", "maxD", "emergency: true\nmaxD"),
+            ],
+            "g.yaml:12:7: 1970-01-04 is later than template t allows (an emergency is for P3D (72 hours) at most)",
+        ),
         (
             &[
                 ("g.yaml", "duration: P12M", emergency),
@@ -731,7 +840,8 @@ struct Document {
     system: &'static str,
     key: &'static str,
     purpose: u8,
-    duration: &'static str,
+    /// The line that says how long.
+    term: &'static str,
     ended: bool,
 }
 
@@ -742,7 +852,7 @@ enum Edit {
     System(&'static str),
     Key(&'static str),
     Purpose(u8),
-    Duration(&'static str),
+    Term(&'static str),
     End,
     /// The grant is declared ended, and one with a new id and the same view follows.
     Anew,
@@ -751,14 +861,14 @@ enum Edit {
 
 impl Document {
     fn text(&self) -> String {
-        let Self { id, system, key, purpose, duration, .. } = self;
+        let Self { id, system, key, purpose, term, .. } = self;
         let fields = ["Tinh", "Ten", "Tuoi"].into_iter().enumerate().filter(|(i, _)| self.fields & (1 << i) != 0);
         let fields: Vec<&str> = std::iter::once("Ma").chain(fields.map(|(_, name)| name)).collect();
         let filter = ["", "filter: Ma == '1'\n", "filter: Ma in ['1', '2']\n"][self.filter];
         let state = if self.ended { "ended" } else { "active" };
         format!(
             "kind: Grant\nstate: {state}\nid: g{id}\nrecipient: B\nsystems: [{system}]\ndataset: thu\n\
-             purpose: Purpose {purpose}\nlegalBasis: [A law]\nfields: [{}]\n{filter}key: {key}\nduration: {duration}\n",
+             purpose: Purpose {purpose}\nlegalBasis: [A law]\nfields: [{}]\n{filter}key: {key}\n{term}\n",
             fields.join(", ")
         )
     }
@@ -770,12 +880,14 @@ impl Document {
             Edit::System(system) => self.system = system,
             Edit::Key(key) => self.key = key,
             Edit::Purpose(purpose) => self.purpose = *purpose,
-            Edit::Duration(duration) => self.duration = duration,
+            Edit::Term(term) => self.term = term,
             Edit::End => self.ended = true,
             Edit::Anew | Edit::Later(_) => {}
         }
     }
 }
+
+const TERMS: [&str; 3] = ["duration: P12M", "duration: P30D", "ends: 1970-03-31"];
 
 fn edit() -> impl Strategy<Value = Edit> {
     prop_oneof![
@@ -784,7 +896,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => prop::sample::select(vec!["b-portal", "b-two"]).prop_map(Edit::System),
         1 => prop::sample::select(vec!["clear", "pseudonym"]).prop_map(Edit::Key),
         1 => (0..3_u8).prop_map(Edit::Purpose),
-        1 => prop::sample::select(vec!["P12M", "P30D"]).prop_map(Edit::Duration),
+        1 => prop::sample::select(TERMS.to_vec()).prop_map(Edit::Term),
         1 => Just(Edit::End),
         2 => Just(Edit::Anew),
         1 => (0..40_i64).prop_map(|days| Edit::Later(days * 86_400_000)),
@@ -800,7 +912,7 @@ proptest! {
     fn any_history_of_a_grant_keeps_to_its_document(edits in prop::collection::vec(edit(), 1..12)) {
         let mut bus = Bus::new();
         let mut document = Document {
-            id: 0, fields: 1, filter: 0, system: "b-portal", key: "clear", purpose: 0, duration: "P12M", ended: false,
+            id: 0, fields: 1, filter: 0, system: "b-portal", key: "clear", purpose: 0, term: TERMS[0], ended: false,
         };
         for edit in edits {
             let mut next = document.clone();
@@ -810,7 +922,8 @@ proptest! {
             }
             if matches!(edit, Edit::Anew) {
                 bus.files.write(&format!("g{}.yaml", document.id), &Document { ended: true, ..document.clone() }.text());
-                next = Document { id: document.id + 1, ended: false, ..document.clone() };
+                // Not until a day that may be over: a grant does not start so.
+                next = Document { id: document.id + 1, ended: false, term: TERMS[0], ..document.clone() };
             }
             let file = if next.id == 0 { "g.yaml".to_owned() } else { format!("g{}.yaml", next.id) };
             if next.id == 1 {
@@ -821,8 +934,9 @@ proptest! {
             match bus.plan() {
                 Ok(plan) => bus.set = plan.after,
                 Err(problems) => {
-                    // A grant whose time has run out does not come back by editing it.
-                    prop_assert!(problems.iter().all(|p| p.message.contains("never used again")), "{:#?}", problems);
+                    // A grant whose time has run out does not come back by editing it, nor does one end in the past.
+                    let known = |p: &Problem| p.message.contains("never used again") || p.message.ends_with("is over");
+                    prop_assert!(problems.iter().all(known), "{:#?}", problems);
                     bus.files.write(&file, &document.text());
                     continue;
                 }

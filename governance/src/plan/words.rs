@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use kenh_domain::contract::{CodeList, Contract};
-use kenh_domain::grant::{Grant, GrantedField, KeyForm, Mask};
+use kenh_domain::grant::{Grant, GrantedField, KeyForm, Mask, Term};
 use kenh_domain::law::Day;
 
 /// The last day of what ends at a moment, exclusive.
@@ -91,7 +91,11 @@ pub fn grant(old: &Grant, new: &Grant) -> Vec<String> {
     members("systems", &old.systems, &new.systems, &mut out);
     text("purpose", &old.purpose, &new.purpose, &mut out);
     members("legal basis", &old.legal_basis, &new.legal_basis, &mut out);
-    text("duration", &old.duration, &new.duration, &mut out);
+    let what = match (&old.duration, &new.duration) {
+        (Term::Duration(_), Term::Duration(_)) => "duration",
+        _ => "how long it holds",
+    };
+    text(what, &old.duration.to_string(), &new.duration.to_string(), &mut out);
     out
 }
 

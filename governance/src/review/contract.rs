@@ -6,6 +6,7 @@ use kenh_domain::admit::Rules;
 use kenh_domain::codes::{CodeLists, CodesReader};
 use kenh_domain::contract::{CodeList, Contract, FieldRules, Pii, Terms};
 use kenh_domain::control::{ControlSet, ViewEntry};
+use kenh_domain::grant::Term;
 use kenh_domain::relaxation::Relaxed;
 use kenh_domain::rule::Lang;
 use kenh_domain::schema::{Schema, Spans};
@@ -15,7 +16,7 @@ use kenh_domain::wire::SchemaId;
 use super::chain;
 use super::{Example, Hit, Review, Sample, Severity, Whom, Words, class_of, sample, schemas, standing, words};
 use crate::compatibility;
-use crate::duration::Duration;
+use crate::validity::Validity;
 
 /// What a new field may not be called: names that the bus keeps for itself, in whatever case.
 const RESERVED_PREFIXES: [&str; 2] = ["kenh", "_"];
@@ -488,10 +489,16 @@ fn grants(
             let en = format!("{}: {}", found.field, found.says.en);
             say(Severity::Blocks, Words::new(en, format!("{}: {}", found.field, found.says.vi)));
         }
-        if new.personal() && !grant.duration.parse::<Duration>().is_ok_and(Duration::within_a_year) {
-            let en = format!("it is for {}; with personal data it may be P12M at most", grant.duration);
-            let vi = format!("thời hạn là {}; với dữ liệu cá nhân tối đa là 12 tháng (P12M)", grant.duration);
-            say(Severity::Blocks, Words::new(en, vi));
+        let from = view.activation.starts_ms;
+        if new.personal() && !Validity::try_from(&grant.duration).is_ok_and(|v| v.within_a_year(from)) {
+            let (en, vi) = match &grant.duration {
+                Term::Duration(duration) => (format!("is for {duration}"), format!("thời hạn là {duration}")),
+                Term::Ends(day) => {
+                    (format!("holds until {day}"), format!("thời hạn là đến hết ngày {}", words::date(*day)))
+                }
+            };
+            let en = format!("it {en}; with personal data it may be P12M at most");
+            say(Severity::Blocks, Words::new(en, format!("{vi}; với dữ liệu cá nhân tối đa là 12 tháng (P12M)")));
         }
         if hit.how.is_empty() {
             hit.how.push(Words::new(

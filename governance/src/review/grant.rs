@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kenh_domain::contract::Contract;
 use kenh_domain::control::{Activation, ControlSet, ViewEntry, ViewNo};
 use kenh_domain::filter::{Atom, Filter};
-use kenh_domain::grant::{Grant, KeyForm};
+use kenh_domain::grant::{Grant, KeyForm, Term};
 use kenh_domain::law::standing_on;
 use kenh_domain::log::Position;
 use kenh_domain::names::Agency;
@@ -21,7 +21,7 @@ use super::{
     standing, words,
 };
 use crate::declared::Template;
-use crate::duration::Duration;
+use crate::validity::Validity;
 
 /// Under which pseudonyms of samples are made: they stand for no real one.
 const SAMPLE_LABEL: &str = "sample";
@@ -56,7 +56,8 @@ pub fn examine_grant(
     };
     people(set, grant, &mut review);
     articles(set, grant, now_ms, &mut review);
-    review.found(super::template::beyond(grant, template));
+    let from_ms = counts_from(set, grant, now_ms);
+    review.found(super::template::beyond(grant, template, from_ms));
     let Some(contract) = set.contracts.get(&grant.dataset).map(|c| &**c) else {
         let says = Words::new(
             format!("there is no contract for {}", grant.dataset),
@@ -76,7 +77,7 @@ pub fn examine_grant(
             review.find(Severity::Blocks, "cannot-compile", "", Words::new(en, vi));
         }
     }
-    term(contract, grant, &mut review);
+    term(contract, grant, from_ms, now_ms, &mut review);
     review.found(given::classes(contract, grant));
     let others = standing(set, now_ms)
         .map(|v| &v.activation.grant)
@@ -101,6 +102,23 @@ fn same_view(a: &Grant, b: &Grant) -> bool {
     (&a.recipient, &a.dataset, &a.view) == (&b.recipient, &b.dataset, &b.view)
 }
 
+/// The moment from which planning would count how long the grant holds if it came into force at `now_ms`: an edition that
+/// only goes on in other words was activated before.
+fn counts_from(set: &ControlSet, grant: &Grant, now_ms: i64) -> i64 {
+    let shape = |grant: &Grant| {
+        let contract = set.contracts.get(&grant.dataset)?;
+        Shape::compile(contract, &schemas(contract)?, grant, None, &grant.secret_label(1), None).ok()
+    };
+    let Some(newest) = standing(set, now_ms).filter(|v| v.activation.grant.id == grant.id).last() else {
+        return now_ms;
+    };
+    let old = &newest.activation.grant;
+    match (shape(old), shape(grant)) {
+        (Some(was), Some(is)) if same_view(old, grant) && was.digest() == is.digest() => newest.activation.starts_ms,
+        _ => now_ms,
+    }
+}
+
 fn facts(set: &ControlSet, grant: &Grant, template: Option<&Template>) -> Vec<(Words, Words)> {
     let mut out = super::template::facts(grant, template);
     let mut say = |en: &str, vi: &str, what: Words| out.push((Words::new(en, vi), what));
@@ -115,8 +133,16 @@ fn facts(set: &ControlSet, grant: &Grant, template: Option<&Template>) -> Vec<(W
     for article in &grant.legal_basis {
         say("under", "căn cứ pháp lý", Words::same(article));
     }
-    let vi = format!("{} kể từ ngày có hiệu lực", grant.duration);
-    say("holds for", "thời hạn", Words::new(format!("{} from its activation", grant.duration), vi));
+    match &grant.duration {
+        Term::Duration(duration) => {
+            let vi = format!("{duration} kể từ ngày có hiệu lực");
+            say("holds for", "thời hạn", Words::new(format!("{duration} from its activation"), vi));
+        }
+        Term::Ends(day) => {
+            let day = words::date(*day);
+            say("holds", "thời hạn", Words::new(format!("until {day}"), format!("đến hết ngày {day}")));
+        }
+    }
     let key = match grant.key {
         KeyForm::Clear => Words::new("as it is", "nguyên giá trị"),
         KeyForm::Pseudonym => Words::new(
@@ -194,22 +220,39 @@ fn articles(set: &ControlSet, grant: &Grant, now_ms: i64, review: &mut Review) {
     }
 }
 
-/// An end that the law allows.
-fn term(contract: &Contract, grant: &Grant, review: &mut Review) {
-    match grant.duration.parse::<Duration>() {
+/// An end that the law allows, of a grant whose time counts from `from_ms`, and that is still to come at `now_ms`.
+fn term(contract: &Contract, grant: &Grant, from_ms: i64, now_ms: i64, review: &mut Review) {
+    match Validity::try_from(&grant.duration) {
         Err(error) => review.find(
             Severity::Blocks,
             "duration",
             "",
             Words::new(
                 error.to_string(),
-                format!("thời hạn {:?} không đọc được: viết P12M, P1Y hoặc P90D", grant.duration),
+                format!("thời hạn {:?} không đọc được: viết P12M, P1Y hoặc P90D", grant.duration.to_string()),
             ),
         ),
-        Ok(duration) if contract.personal() && !duration.within_a_year() => {
-            let en = format!("{} is more than 12 months, and personal data is concerned", grant.duration);
-            let vi = format!("{} dài hơn 12 tháng, trong khi có dữ liệu cá nhân", grant.duration);
-            review.find(Severity::Blocks, "too-long", "", Words::new(en, vi));
+        Ok(Validity::Until(day)) if day.ends_ms() <= now_ms => {
+            let en = format!("its last day, {day}, is over; let it end on a day that is still to come");
+            let vi = format!("ngày cuối cùng {} đã qua; hãy chọn một ngày chưa qua", words::date(day));
+            review.find(Severity::Blocks, "end-past", "", Words::new(en, vi));
+        }
+        Ok(validity) if contract.personal() && !validity.within_a_year(from_ms) => {
+            let (en, vi) = match validity {
+                Validity::For(_) => (
+                    format!("{} is more than 12 months", grant.duration),
+                    format!("{} dài hơn 12 tháng", grant.duration),
+                ),
+                Validity::Until(day) => (
+                    format!("{day} is more than 12 months after its activation"),
+                    format!("ngày cuối cùng {} quá 12 tháng kể từ ngày có hiệu lực", words::date(day)),
+                ),
+            };
+            let says = Words::new(
+                format!("{en}, and personal data is concerned"),
+                format!("{vi}, trong khi có dữ liệu cá nhân"),
+            );
+            review.find(Severity::Blocks, "too-long", "", says);
         }
         Ok(_) => {}
     }

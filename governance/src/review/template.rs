@@ -1,11 +1,11 @@
 //! The template that a grant names: its bounds, for the page that people sign; and what of the grant goes beyond them, in
 //! the same words for a review, which blocks, and for planning, which refuses.
 
-use kenh_domain::grant::Grant;
+use kenh_domain::grant::{Grant, Term};
 
-use super::{Findings, Severity, Words};
+use super::{Findings, Severity, Words, words};
 use crate::declared::Template;
-use crate::duration::Duration;
+use crate::validity::Validity;
 
 /// Longest emergency: 72 hours.
 const EMERGENCY: &str = "P3D";
@@ -34,7 +34,7 @@ pub fn facts(grant: &Grant, template: Option<&Template>) -> Vec<(Words, Words)> 
         say("the template is for", "mẫu dùng cho", what);
     }
     for purpose in &template.purposes {
-        say("the template serves the purpose", "mẫu phục vụ mục đích", super::words::bilingual(purpose));
+        say("the template serves the purpose", "mẫu phục vụ mục đích", words::bilingual(purpose));
     }
     let longest = template.duration.to_string();
     say("the template allows at most", "thời hạn dài nhất theo mẫu", Words::same(longest));
@@ -46,8 +46,9 @@ pub fn facts(grant: &Grant, template: Option<&Template>) -> Vec<(Words, Words)> 
     out
 }
 
-/// What of `grant` is not within the template that it names; `template` is the one of that name, if there is one.
-pub fn beyond(grant: &Grant, template: Option<&Template>) -> Findings {
+/// What of `grant` is not within the template that it names, if it is activated at `from_ms` (milliseconds since 1970,
+/// UTC); `template` is the one of that name, if there is one.
+pub fn beyond(grant: &Grant, template: Option<&Template>, from_ms: i64) -> Findings {
     let mut found = Findings::default();
     let Some(name) = &grant.template else {
         if grant.emergency {
@@ -76,10 +77,19 @@ pub fn beyond(grant: &Grant, template: Option<&Template>) -> Findings {
         found.find(Severity::Blocks, "template-purpose", "", says);
     }
     let most = if grant.emergency { EMERGENCY.parse().unwrap_or(template.duration) } else { template.duration };
-    let short = |d: Duration| d.within(template.duration) && d.within(most);
-    if !grant.duration.parse::<Duration>().is_ok_and(short) {
-        let en = format!("{} is longer than template {name} allows", grant.duration);
-        let says = Words::new(en, format!("thời hạn {} dài hơn mức mẫu {name} cho phép", grant.duration));
+    let within = |v: Validity, most| v.within(most, from_ms, grant.emergency);
+    let short = |v: Validity| within(v, template.duration) && within(v, most);
+    if !Validity::try_from(&grant.duration).is_ok_and(short) {
+        let says = match &grant.duration {
+            Term::Duration(duration) => Words::new(
+                format!("{duration} is longer than template {name} allows"),
+                format!("thời hạn {duration} dài hơn mức mẫu {name} cho phép"),
+            ),
+            Term::Ends(day) => Words::new(
+                format!("{day} is later than template {name} allows"),
+                format!("ngày cuối cùng {} muộn hơn mức mẫu {name} cho phép", words::date(*day)),
+            ),
+        };
         found.find(Severity::Blocks, "template-duration", "", says);
     }
     if template.datasets.iter().all(|(dataset, _)| dataset != &grant.dataset) {

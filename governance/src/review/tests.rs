@@ -6,6 +6,9 @@ use std::path::Path;
 
 use kenh_domain::codes::CodeLists;
 use kenh_domain::contract::{CodeList, CodeListDataset};
+use kenh_domain::control::Activation;
+use kenh_domain::grant::Term;
+use kenh_domain::law::Day;
 use kenh_domain::limits::MAX_RELAXATION_MS;
 use kenh_domain::relaxation::{Relaxation, RelaxationEntry, Relaxed};
 use kenh_domain::rule::Rule;
@@ -138,6 +141,65 @@ fn the_page_of_a_grant_is_the_golden_one() {
     golden("grant", &review);
 }
 
+fn until(day: &str) -> Term {
+    Term::Ends(day.parse().unwrap())
+}
+
+#[test]
+fn a_grant_until_a_day_is_reviewed_as_one_in_both_languages() {
+    let set = shipped();
+    let mut proposed = grant(&set, "g18-dan-cu");
+    proposed.duration = until("2027-03-31");
+    let review = examine_grant(&set, &proposed, None, &Counts::default(), NOW_MS);
+    assert!(!review.blocked(), "{:#?}", review.findings);
+    assert!(review.changes.contains(&Words::new("changed: how long it holds", "thay đổi: thời hạn")));
+    for page in pages(&review).pages {
+        let says = if page.name.contains(".en.") { "until 31/03/2027" } else { "đến hết ngày 31/03/2027" };
+        assert!(page.text.contains(says), "{} lacks {says}:\n{}", page.name, page.text);
+    }
+    // To its last moment the day is still to come.
+    proposed.duration = until("2026-11-24");
+    let midnight = "2026-11-24".parse::<Day>().unwrap().ends_ms();
+    for (now_ms, past) in [(midnight - 1, false), (midnight, true)] {
+        let review = examine_grant(&set, &proposed, None, &Counts::default(), now_ms);
+        assert_eq!(codes(&review).contains(&(Severity::Blocks, "end-past", "")), past, "{:#?}", codes(&review));
+    }
+}
+
+#[test]
+fn a_year_of_personal_data_counts_from_the_activation_of_what_only_goes_on() {
+    let set = shipped();
+    let later = NOW_MS + 200 * kenh_domain::date::DAY_MS;
+    let blocked = |edit: fn(&mut Grant), day: &str| {
+        let mut proposed = grant(&set, "g18-dan-cu");
+        proposed.duration = until(day);
+        edit(&mut proposed);
+        let review = examine_grant(&set, &proposed, None, &Counts::default(), later);
+        codes(&review).contains(&(Severity::Blocks, "too-long", ""))
+    };
+    assert!(!blocked(|_| {}, "2027-11-24") && blocked(|_| {}, "2027-11-25"));
+    // Under another id, or with other fields, it is activated anew.
+    let anew: [fn(&mut Grant); 2] = [|g| g.id = "g18-moi".parse().unwrap(), |g| _ = g.fields.pop()];
+    for edit in anew {
+        assert!(!blocked(edit, "2027-11-25") && blocked(edit, "2028-11-25"));
+    }
+}
+
+#[test]
+fn a_contract_of_personal_data_is_held_to_the_last_days_of_its_grants() {
+    for (day, weight) in [("2027-11-24", Severity::Note), ("2027-11-25", Severity::Blocks)] {
+        let mut set = shipped();
+        let view = set.views.values_mut().find(|v| v.activation.grant.id.as_str() == "g12-dan-cu").unwrap();
+        let dated = Grant { duration: until(day), ..view.activation.grant.clone() };
+        view.activation = Activation { grant: dated, ..(*view.activation).clone() }.into();
+        let proposed = proposal(&set);
+        let review = examine(&set, &proposed, &examples(&set, &proposed), NOW_MS);
+        let of = |h: &&Hit| matches!(&h.whom, Whom::Grant(g, _) if g.as_str() == "g12-dan-cu");
+        let hit = review.hits.iter().find(of).unwrap();
+        assert_eq!(hit.severity, weight, "{day}: {:?}", hit.how);
+    }
+}
+
 /// The shipped emergency template, and a grant of one of its fields under it.
 fn emergency(set: &ControlSet) -> (Declared, Grant) {
     let mut proposed = grant(set, "g18-dan-cu");
@@ -163,12 +225,14 @@ fn the_page_of_an_emergency_grant_says_so_and_shows_the_bounds_of_its_template()
 #[test]
 fn a_grant_beyond_its_template_is_blocked_with_the_words_of_planning() {
     type Case = (fn(&mut Grant), &'static str, &'static str);
-    let cases: [Case; 7] = [
+    let cases: [Case; 8] = [
         (|g| g.template = None, "emergency-without-template", ""),
         (|g| g.template = Some("khong-co".into()), "no-template", ""),
         (|g| g.emergency = false, "template-emergency", ""),
         (|g| g.purpose = "Việc khác".into(), "template-purpose", ""),
         (|g| g.duration = "P4D".into(), "template-duration", ""),
+        // It is one in the afternoon: 72 hours are not the whole of that day.
+        (|g| g.duration = until("2026-11-27"), "template-duration", ""),
         (|g| g.dataset = "don-vi-hanh-chinh".parse().unwrap(), "template-dataset", ""),
         (|g| g.fields[0].path = "DanToc".into(), "template-field", "DanToc"),
     ];
@@ -414,6 +478,8 @@ fn each_check_of_a_grant_finds_what_it_is_for() {
         (|g| g.legal_basis = vec![" ".into()], "no-legal-basis", ""),
         (|g| g.duration = "P13M".into(), "too-long", ""),
         (|g| g.duration = "1 year".into(), "duration", ""),
+        (|g| g.duration = until("2026-11-23"), "end-past", ""),
+        (|g| g.duration = until("2027-11-25"), "too-long", ""),
         (|g| g.filter = Some("Khong == '1'".into()), "cannot-compile", ""),
         (
             |g| g.fields.push(GrantedField { path: "SoDinhDanh".into(), name: None, mask: None }),

@@ -66,6 +66,15 @@ pub fn period(period: Period) -> Words {
     Words::new(format!("{n} {en}{}", if n == 1 { "" } else { "s" }), format!("{n} {vi}"))
 }
 
+/// A day as it is written in Việt Nam: `31/03/2027`.
+pub fn date(day: Day) -> String {
+    let text = day.to_string();
+    match text.split('-').collect::<Vec<_>>().as_slice() {
+        [year, month, day] => format!("{day}/{month}/{year}"),
+        _ => text,
+    }
+}
+
 /// Whether a recipient may pass the data on.
 pub fn onward(onward: Onward) -> Words {
     match onward {

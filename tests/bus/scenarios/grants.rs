@@ -7,7 +7,9 @@ use bytes::Bytes;
 use kenh_consumers::copy::CopyError;
 use kenh_domain::confirm::Claim;
 use kenh_domain::control::ViewEntry;
+use kenh_domain::date::DAY_MS;
 use kenh_domain::grant::EndReason;
+use kenh_domain::law::Day;
 use kenh_domain::log::{Position, ReadError, TopicPartition};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::{Edition, Topic};
@@ -226,29 +228,48 @@ fn an_ended_grant_leaves_nothing(ground: &dyn Fn() -> Ground) {
     nothing_is_left(&bus, &ends, &topic, held);
 }
 
+/// For a day, and until the day on which that is over: the same moment.
 fn a_grant_ends_by_the_time_of_the_log(ground: &dyn Fn() -> Ground) {
     let mut bus = Bus::sample(ground(), &Contract::default());
-    let ends = Grant { duration: "P1D", ..grant("mot-ngay", "H29", ALL) };
-    bus.grant(&ends);
+    let tomorrow = Day::of(bus.now_ms() + DAY_MS);
+    let ending = [
+        Grant { duration: "P1D", ..grant("mot-ngay", "H29", ALL) },
+        Grant { ends: Some(tomorrow), ..grant("den-het-ngay", "G18", ALL) },
+    ];
+    for ends in &ending {
+        bus.grant(ends);
+    }
     bus.grant(&grant("con", "G12", ALL));
     bus.send(&people());
     bus.settle();
     bus.check();
-    let (topic, ends_ms) = (view(&bus, &ends).activation.topic(), view(&bus, &ends).activation.ends_ms);
-    let held = bus.wanted(&ends).len();
+    let topics = ending.each_ref().map(|ends| view(&bus, ends).activation.topic());
+    assert_eq!(ending.each_ref().map(|ends| view(&bus, ends).activation.ends_ms), [tomorrow.ends_ms(); 2]);
+    let held = ending.each_ref().map(|ends| bus.wanted(ends).len());
+    let holds = |bus: &Bus, topic: &Topic, text: &str| {
+        records(bus.log(), topic).iter().any(|r| r.value.as_ref().is_some_and(|v| find(v, text)))
+    };
     // To the last moment it is written to; at its end, though nobody decides anything, no more.
-    bus.tick(ends_ms - bus.now_ms() - 1);
+    bus.tick(tomorrow.ends_ms() - bus.now_ms() - 1);
     bus.send(&[sent("k0", 2, record("k0", "Còn", "79", 98))]);
     while bus.turn_router(bus.ground.wait) != kenh_router::Turn::Idle {}
-    assert!(records(bus.log(), &topic).iter().any(|r| r.value.as_ref().is_some_and(|v| find(v, "Còn"))));
+    for topic in &topics {
+        assert!(holds(&bus, topic, "Còn"), "{topic}");
+    }
     bus.tick(1);
     bus.send(&[sent("k0", 3, record("k0", "Sau", "79", 99))]);
     while bus.turn_router(bus.ground.wait) != kenh_router::Turn::Idle {}
-    assert!(!records(bus.log(), &topic).iter().any(|r| r.value.as_ref().is_some_and(|v| find(v, "Sau"))));
-    bus.grants.get_mut(ends.id).unwrap().ended = true;
+    for (ends, topic) in ending.iter().zip(&topics) {
+        assert!(!holds(&bus, topic, "Sau"), "{topic}");
+        bus.grants.get_mut(ends.id).unwrap().ended = true;
+    }
+    // Declared as they were, they are nothing to do.
+    bus.apply();
     bus.settle();
     bus.check();
-    nothing_is_left(&bus, &ends, &topic, held);
+    for ((ends, topic), held) in ending.iter().zip(&topics).zip(held) {
+        nothing_is_left(&bus, ends, topic, held);
+    }
 }
 
 pub fn find(value: &[u8], text: &str) -> bool {

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::contract::{FieldRules, Pii};
+use crate::grant::Term;
+use crate::law::Day;
 use crate::limits::{
     EMERGENCY_REVIEW_MS, MAX_CARRIED_MS, MAX_KEYS, MAX_OPEN_PROPOSAL_BYTES, MAX_OPEN_PROPOSALS, MAX_VOTES,
 };
@@ -149,6 +151,29 @@ fn what_a_grant_may_be_is_held_to_whoever_approves_it() {
     assert!(matches!(refusal(bus.append(&event, &[])), TrustError::NotApproved { .. }));
     let event = starts(&bus, lapses - 1);
     bus.append(&event, &[]).unwrap();
+}
+
+/// Its end is made by machine, and nobody signs it.
+#[test]
+fn a_grant_does_not_hold_beyond_the_last_day_that_was_approved() {
+    let mut bus = Bus::with_contract();
+    let last = Day::of(bus.at_ms + 20 * DAY);
+    let dated = Grant { duration: Term::Ends(last), ..grant("g") };
+    bus.approve_grant("g1", &dated);
+    let activation = |bus: &Bus, ends_ms| {
+        let ControlEvent::Grant(activation) = bus.activation(&dated, 1) else { panic!() };
+        ControlEvent::Grant(Box::new(Activation { ends_ms, ..*activation }))
+    };
+    let event = activation(&bus, last.ends_ms() + 1);
+    assert!(refusal(bus.append(&event, &[])).to_string().contains("beyond its last day"));
+    let event = activation(&bus, last.ends_ms());
+    bus.append(&event, &[]).unwrap();
+    let later = Day::of(bus.at_ms + 40 * DAY);
+    let renewed = Grant { duration: Term::Ends(later), ..dated.clone() };
+    bus.approve_grant("g2", &renewed);
+    let renewal = |ends_ms| ControlEvent::Renewal { view_no: ViewNo(1), grant: Box::new(renewed.clone()), ends_ms };
+    assert!(refusal(bus.append(&renewal(later.ends_ms() + 1), &[])).to_string().contains("beyond its last day"));
+    bus.append(&renewal(later.ends_ms()), &[]).unwrap();
 }
 
 #[test]
