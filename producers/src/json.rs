@@ -424,7 +424,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
         /// On any text made of JSON's own pieces the reference and we agree on what is JSON and what it says; we refuse
-        /// more only where a field stands twice or where numbers leave what the reference can hold.
+        /// more only where a field stands twice, and less where a number leaves what the reference can hold.
         #[test]
         fn agrees_with_serde_json(pieces in prop::collection::vec(prop::sample::select(vec![
             "{", "}", "[", "]", ",", ":", "\"a\"", "\"b\"", "\"\\u00e9\\n\"", "\"\\ud83d\\ude00\"", "1", "-0.5e3", "0",
@@ -433,7 +433,12 @@ mod tests {
             let text = pieces.concat();
             let theirs = serde_json::from_str::<Value>(&text);
             match parse(text.as_bytes()) {
-                Ok(ours) => prop_assert!(theirs.is_ok_and(|t| same(&ours, &t)), "{}", text),
+                // A number stays a text with us until its field says what it is to be; one beyond a double is refused there.
+                Ok(ours) => prop_assert!(
+                    theirs.as_ref().map_or_else(|e| e.to_string().starts_with("number out of range"), |t| same(&ours, t)),
+                    "{}",
+                    text
+                ),
                 Err(r) => prop_assert!(theirs.is_err() || r.detail.contains("twice"), "{}: {}", text, r),
             }
         }
