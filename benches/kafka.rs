@@ -153,19 +153,20 @@ fn route(bench: &Bench, options: &Options, kafka: &Arc<dyn Log>, next: &mut dyn 
         })
     };
     bench.pair("route, the 4 declared grants", CHANGES, ("rdkafka copy", &mut copied), ("router", &mut routed));
+    // Readers are told how far their views have come, without which no copy is shown.
+    bus::route(&mut router);
     router.stop();
 }
 
 fn materialise(bench: &Bench, options: &Options, log: &Arc<dyn Log>, people: u64) {
     let set = kenh_governance::load(&**log).expect("the control log can be read");
-    let view = set.views.values().map(|v| &v.activation);
-    let view = view
-        .clone()
-        .find(|a| a.grant.recipient == bus::agency(WHO) && a.grant.dataset == bus::people())
-        .expect("it is granted");
-    let partitions = set.contracts[&bus::people()].partitions;
-    let from: Vec<_> =
-        (0..partitions).map(|p| (TopicPartition::new(view.topic(), p), kenh_domain::log::Position(0))).collect();
+    // Of people and of units: the subscriber keeps both.
+    let views = set.views.values().map(|v| &v.activation).filter(|a| a.grant.recipient == bus::agency(WHO));
+    let partitions = |a: &kenh_domain::control::Activation| {
+        let topic = a.topic();
+        (0..set.contracts[&a.grant.dataset].partitions).map(move |p| TopicPartition::new(topic.clone(), p))
+    };
+    let from: Vec<_> = views.flat_map(|a| partitions(a)).map(|of| (of, kenh_domain::log::Position(0))).collect();
     for kind in StoreKind::ALL {
         let seen: Arc<Mutex<Vec<Rows>>> = Arc::default();
         let mut subscribed = || {

@@ -163,11 +163,16 @@ fn units(log: &Arc<dyn Log>, set: &ControlSet) {
     let contract = &set.contracts[&Dataset::new("don-vi-hanh-chinh").expect("a name")];
     let target = Target::of(contract, agency("G09"), principal("g09-portal"), "units".into()).expect("a schema");
     let mut submission = Submission::open(&**log, &now_ms, target, Patience::default()).expect("G09 may submit");
+    // One more: the end of the submission in the one partition.
+    let mut inputs = 1;
     for c in reform().units() {
         submission.push(&c.key, c.event, c.version, c.updated_ms, Some(&c.body)).expect("it is written");
+        inputs += 1;
     }
     submission.finish(&mut |_| ()).expect("it is written");
-    route(&mut router(log));
+    let mut router = router(log);
+    route_all(&mut router, inputs);
+    router.stop();
 }
 
 /// Turns the control role until it has nothing to do.
@@ -320,13 +325,16 @@ pub fn keep(subscriber: &mut Subscriber) -> usize {
     }
 }
 
-/// Turns a subscriber until readers see `rows` people with `updated` updates, and no further.
+/// Turns a subscriber until readers see `rows` people with `updated` updates, and its other copies, and no further.
 pub fn keep_until(subscriber: &mut Subscriber, rows: u64, updated: u64) {
     let stats = subscriber.stats();
     let there = |c: &subscriber::CopyStats| {
         c.dataset == people() && c.state == subscriber::CopyState::Live && c.rows >= rows && c.updated >= updated
     };
-    while !stats.lock().expect("nobody panicked").copies.iter().any(there) {
+    let shown = |copies: &[subscriber::CopyStats]| {
+        copies.iter().any(there) && copies.iter().all(|c| c.state == subscriber::CopyState::Live)
+    };
+    while !shown(&stats.lock().expect("nobody panicked").copies) {
         subscriber.turn(Duration::from_millis(100)).expect("the subscriber goes on");
     }
 }
