@@ -88,7 +88,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         _ => {}
     }
     let mut config = Config::load(cli.config.as_deref(), |name| std::env::var(name).ok())
-        .map_err(|e| Failure::Usage(commands::chain(&e)))?;
+        .map_err(|e| Failure::Usage(kenh_domain::error::chain(&e)))?;
     match cli.command {
         Command::Demo(demo) => commands::demo::run(&demo, &mut config, output),
         Command::Up => commands::up::run(RoleSet::ALL, &config),

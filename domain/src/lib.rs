@@ -22,6 +22,7 @@
 //! | [`confirm`], [`digest`] | what recipients say they hold, and the digest they say it by |
 //! | [`log`] | the seam: what a log must promise |
 //! | [`limits`] | every bound, with its reason |
+//! | [`error`] | an error and its causes, in words |
 
 pub mod admit;
 pub mod codes;
@@ -32,6 +33,7 @@ pub mod date;
 pub mod digest;
 pub mod element;
 pub mod envelope;
+pub mod error;
 pub mod filter;
 pub mod frame;
 pub mod grant;

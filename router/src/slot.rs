@@ -8,6 +8,7 @@ use kenh_domain::admit::Rules;
 use kenh_domain::codes::CodeLists;
 use kenh_domain::contract::Contract;
 use kenh_domain::control::{Activation, ControlSet, ViewEntry, ViewNo};
+use kenh_domain::error::chain;
 use kenh_domain::frame::{ENGINE, Head, Marker};
 use kenh_domain::limits::MARKER_INTERVAL_MS;
 use kenh_domain::log::{Log, Position, ReadError, TopicPartition};
@@ -264,18 +265,6 @@ impl Slot {
         let views = self.outlets.iter().filter(|(v, o)| o.dirty && !stopped.contains(v) && o.told_ms.is_none_or(due));
         views.map(|(view, _)| *view).collect()
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Whether control changed anything for `dataset` between the two.

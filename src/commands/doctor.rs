@@ -12,13 +12,14 @@ use std::path::Path;
 
 use kenh_domain::control::{ControlSet, Trust};
 use kenh_domain::date::DAY_MS;
+use kenh_domain::error::chain;
 use kenh_domain::frame::Head;
 use kenh_domain::log::{Log, Operation, TopicPartition, TopicSpec};
 use kenh_domain::names::Principal;
 use kenh_domain::topic::Topic;
 use serde::Serialize;
 
-use super::{Failure, chain};
+use super::Failure;
 use crate::cli::{Doctor, Output, Profile};
 use crate::config::Config;
 use crate::node::{Node, Reach, read, unsigned};

@@ -127,7 +127,8 @@ fn sign(asked: &EnrollSign, output: Output) -> Result<(), Failure> {
 fn admit(system: &Principal, serials: &[u32], config: Option<&Path>, output: Output) -> Result<(), Failure> {
     let serials = serials.iter().map(|n| Serial::new(*n)).collect::<Result<_, _>>();
     let serials = serials.map_err(|e| Failure::Usage(e.to_string()))?;
-    let config = Config::load(config, |name| std::env::var(name).ok()).map_err(|e| Failure::Usage(super::chain(&e)))?;
+    let config = Config::load(config, |name| std::env::var(name).ok())
+        .map_err(|e| Failure::Usage(kenh_domain::error::chain(&e)))?;
     let log = Node::log(&config)?;
     log.set_serials(system, &serials)?;
     let in_force: Vec<_> = log.serials(system)?.into_iter().map(Serial::get).collect();

@@ -98,7 +98,7 @@ pub fn refused(error: kenh_governance::trust::RequestError) -> Failure {
     if matches!(error, kenh_governance::trust::RequestError::File { .. }) {
         return error.into();
     }
-    output::note(format_args!("kenh: {}", super::chain(&error)));
+    output::note(format_args!("kenh: {}", kenh_domain::error::chain(&error)));
     Failure::Rejected
 }
 

@@ -67,15 +67,3 @@ impl Failure {
         }
     }
 }
-
-/// An error and its causes as one line, for logs.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        line.push_str(": ");
-        line.push_str(&next.to_string());
-        cause = next.source();
-    }
-    line
-}

@@ -153,7 +153,7 @@ fn open<'r>(source: &Source, rules: &'r Rules) -> Result<Box<dyn Items + 'r>, Fa
     kenh_producers::open(format(source)?, input(source)?, rules, mapping.as_ref()).map_err(|e| match e {
         // No record was read: another file, format or mapping is needed.
         SourceError::Head(_) | SourceError::Mapping(_) => {
-            Failure::Usage(format!("{}: {}", source.from.display(), super::chain(&e)))
+            Failure::Usage(format!("{}: {}", source.from.display(), kenh_domain::error::chain(&e)))
         }
         SourceError::NoSchema | SourceError::Read { .. } => e.into(),
     })

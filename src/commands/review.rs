@@ -153,7 +153,7 @@ pub fn hand_in(request: &Request, log: &dyn Log, now: i64) -> Result<(), Failure
     match submit(log, request, now) {
         Ok(_) => Ok(()),
         Err(error) if error.is_refusal() => {
-            output::note(format_args!("kenh: {}", super::chain(&error)));
+            output::note(format_args!("kenh: {}", kenh_domain::error::chain(&error)));
             Err(Failure::Rejected)
         }
         Err(error) => Err(error.into()),

@@ -2,12 +2,13 @@
 
 use kenh_domain::control::{ControlEvent, Trust};
 use kenh_domain::date::DAY_MS;
+use kenh_domain::error::chain;
 use kenh_governance::Problem;
 use kenh_governance::trust::{self, KeyFile, Request, SubmitError};
 use serde_json::json;
 
+use super::Failure;
 use super::key::{ask, refused, told};
-use super::{Failure, chain};
 use crate::cli::{Output, RosterCommand, Submit};
 use crate::config::Config;
 use crate::node::Node;

@@ -109,7 +109,7 @@ async fn in_force(app: &Arc<App>, peer: &Peer) -> Result<Identity, Box<Response>
             return Ok(certificate.identity.clone());
         }
         Ok(Ok(_)) => return Err(Box::new(not_admitted(app, peer))),
-        Ok(Err(error)) => crate::commands::chain(&error),
+        Ok(Err(error)) => kenh_domain::error::chain(&error),
         Err(error) => error.to_string(),
     };
     tracing::warn!(error = why, "nobody is let in: which certificates are in force is not known");

@@ -126,7 +126,7 @@ fn failed(error: &CopyError) -> Response {
         CopyError::Replaced { .. } => refuse(Code::CursorGone, "the copy was replaced; start without `after`"),
         CopyError::TooMany(_) => bad(&error.to_string()),
         CopyError::Store(_) | CopyError::Row(_) => {
-            tracing::error!(error = crate::commands::chain(error), "a copy cannot be read");
+            tracing::error!(error = kenh_domain::error::chain(error), "a copy cannot be read");
             refuse(Code::CopyUnreadable, "this copy cannot be read; kenh doctor says more")
         }
     }
@@ -262,7 +262,7 @@ pub async fn export(State(app): State<Arc<App>>, caller: Caller, Path(of): Of, A
             }
             Err(kenh_consumers::copy::ExportError::Copy(error)) => failed(&error),
             Err(error) => {
-                tracing::warn!(error = crate::commands::chain(&error), "an export was not finished");
+                tracing::warn!(error = kenh_domain::error::chain(&error), "an export was not finished");
                 refuse(
                     Code::ExportUnfinished,
                     "the export was not finished; over 256 MiB, page through the view or stop the node and export from \

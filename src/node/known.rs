@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use kenh_broker::kafka::Guest;
 use kenh_domain::control::ControlSet;
+use kenh_domain::error::chain;
 use kenh_domain::log::Log;
 use kenh_domain::names::{Agency, Dataset, Principal};
 use kenh_domain::notice::ContractCard;
@@ -14,7 +15,7 @@ use kenh_domain::topic::Topic;
 
 use super::run::system_of;
 use super::{Reach, read};
-use crate::commands::{Failure, chain};
+use crate::commands::Failure;
 use crate::output;
 
 /// See the module's documentation.

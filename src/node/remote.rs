@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use kenh_domain::error::chain;
 use kenh_domain::identity::Serial;
 use kenh_domain::log::{
     Access, AdminError, Bounds, Claim, ClaimError, Incarnation, Log, NewRecord, Position, ReadError, Reader, Record,
@@ -144,18 +145,6 @@ fn serve_read(
         })
         .collect();
     Ok(Answer::Records { records, positions: reader.positions() })
-}
-
-/// The chain of causes as one line, for the other side of the wire.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        line.push_str(": ");
-        line.push_str(&next.to_string());
-        cause = next.source();
-    }
-    line
 }
 
 fn admin(error: AdminError) -> Answer {

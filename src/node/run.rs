@@ -16,6 +16,7 @@ use kenh_consumers::store::postgres::{Options, PostgresStore};
 use kenh_consumers::store::sled::SledStore;
 use kenh_consumers::subscriber::{self, Subscriber};
 use kenh_domain::control::ControlSet;
+use kenh_domain::error::chain;
 use kenh_domain::log::{Log, TopicPartition};
 use kenh_domain::names::{Agency, Group, Principal};
 use kenh_domain::topic::Topic;
@@ -23,7 +24,7 @@ use kenh_governance::Control;
 use kenh_router::Router;
 
 use super::{Node, topics, unsigned};
-use crate::commands::{Failure, chain};
+use crate::commands::Failure;
 use crate::config::{self, Store};
 use crate::time::now_ms;
 

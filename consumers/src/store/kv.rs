@@ -428,6 +428,7 @@ impl Snapshot for KvSnapshot<'_> {
 
 #[cfg(test)]
 mod tests {
+    use kenh_domain::error::chain;
     use kenh_testkit::disk::SmallDisk;
 
     use super::super::fjall::Fjall;
@@ -460,10 +461,6 @@ mod tests {
         let wanted: Vec<_> = (1..=last).flat_map(batch).map(|(key, _)| key).filter(|key| key != b"last").collect();
         assert!(keys == wanted, "{} keys, and {} of {last} batches", keys.len(), wanted.len());
         last
-    }
-
-    fn chain(error: &dyn std::error::Error) -> String {
-        error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
     }
 
     fn a_disk_that_fills_up_ends_no_store<K: Kv>(open: fn(&Path) -> Result<K, StoreError>) {

@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use kenh_domain::error::chain;
 use kenh_domain::limits::TOMBSTONE_DAYS;
 use kenh_domain::log::{Incarnation, ReadError};
 
@@ -242,15 +243,4 @@ impl Subscriber {
             None => self.refused.values().chain(self.unsaid.values()).next().map(|refusal| refusal.reason.clone()),
         };
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use kenh_domain::error::chain;
 use kenh_domain::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
 use kenh_domain::log::{Position, ReadError, Reader, Record, TopicPartition};
 use kenh_domain::topic::Topic;
 
 use super::feed::{Feed, Phase};
 use super::notices::EditionId;
-use super::{RETRY_MS, Refusal, SubscribeError, Subscriber, Turn, chain};
+use super::{RETRY_MS, Refusal, SubscribeError, Subscriber, Turn};
 use crate::store::Generation;
 
 /// A reader and what its sources are for.

@@ -1,12 +1,13 @@
 //! Saying back: purges, confirmations, and what the subscriber tells of itself.
 
 use kenh_domain::confirm::{self as said, Claim};
+use kenh_domain::error::chain;
 use kenh_domain::topic::Partition;
 
 use super::confirm::{self, ConfirmedNote, EditionNote, EditionState};
 use super::notices::EditionId;
 use super::stats::{CopyState, CopyStats, ReachedStats};
-use super::{RETRY_MS, Refusal, SubscribeError, Subscriber, Turn, chain};
+use super::{RETRY_MS, Refusal, SubscribeError, Subscriber, Turn};
 use crate::copy::digest;
 use crate::store::{CopyId, Generation};
 

@@ -5,12 +5,12 @@ use kenh_domain::codes::CodesReader;
 use kenh_domain::contract::{Contract, SchemaVersion};
 use kenh_domain::control::ControlEvent;
 use kenh_domain::envelope;
+use kenh_domain::error::chain;
 use kenh_domain::filter::Filter;
 use kenh_domain::names::Dataset;
 use kenh_domain::schema::Schema;
 use kenh_domain::wire::SchemaId;
 
-use super::grants::chain;
 use super::{Action, Kind, Planner, Resolved, words};
 use crate::compatibility;
 use crate::declared::contract::parts;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kenh_domain::control::{Activation, ControlEvent, ViewEntry, ViewNo};
+use kenh_domain::error::chain;
 use kenh_domain::filter::Filter;
 use kenh_domain::grant::{EndReason, Grant, Term};
 use kenh_domain::law::{Day, standing_on};
@@ -576,17 +577,6 @@ impl<'a> Planner<'a> {
         }
         self.problems.append(&mut problems);
     }
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        out = format!("{out}: {cause}");
-        source = cause.source();
-    }
-    out
 }
 
 /// Where the grant's document names a field.

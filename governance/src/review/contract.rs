@@ -6,6 +6,7 @@ use kenh_domain::admit::Rules;
 use kenh_domain::codes::{CodeLists, CodesReader};
 use kenh_domain::contract::{CodeList, Contract, FieldRules, Pii, Terms};
 use kenh_domain::control::{ControlSet, ViewEntry};
+use kenh_domain::error::chain;
 use kenh_domain::grant::Term;
 use kenh_domain::relaxation::Relaxed;
 use kenh_domain::rule::Lang;
@@ -13,7 +14,6 @@ use kenh_domain::schema::{Schema, Spans};
 use kenh_domain::shape::Shape;
 use kenh_domain::wire::SchemaId;
 
-use super::chain;
 use super::{Example, Hit, Review, Sample, Severity, Whom, Words, class_of, sample, schemas, standing, words};
 use crate::compatibility;
 use crate::validity::Validity;

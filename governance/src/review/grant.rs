@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kenh_domain::contract::Contract;
 use kenh_domain::control::{Activation, ControlSet, ViewEntry, ViewNo};
+use kenh_domain::error::chain;
 use kenh_domain::filter::{Atom, Filter};
 use kenh_domain::grant::{Grant, KeyForm, Term};
 use kenh_domain::law::standing_on;
@@ -15,7 +16,6 @@ use kenh_domain::shape::{InForce, Shape};
 use kenh_domain::topic::Edition;
 use kenh_domain::wire::SchemaId;
 
-use super::chain;
 use super::{
     Counts, Held, Hit, NewlySeen, Review, Sample, SeenField, Severity, Whom, Words, given, held, sample, schemas,
     standing, words,

@@ -344,14 +344,3 @@ fn held(contract: &Contract, grant: &Grant, proposed: bool) -> Held {
         rows: words::rows(contract, grant.filter.as_deref()),
     }
 }
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        out = format!("{out}: {cause}");
-        source = cause.source();
-    }
-    out
-}

@@ -14,6 +14,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema_compatibility::SchemaCompatibility;
 use kenh_domain::admit::Rules;
 use kenh_domain::envelope;
+use kenh_domain::error::chain;
 use kenh_domain::limits::{MAX_CONTAINER_BLOCK_BYTES, MAX_CONTROL_BYTES};
 use kenh_domain::rule::{Rejection, Rule};
 use kenh_domain::schema::{Field, Record, Schema, Type};
@@ -316,16 +317,6 @@ struct Head {
 
 fn fault(what: &str) -> SourceError {
     SourceError::Head(format!("the Avro container file: {what}"))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut at = error.source();
-    while let Some(cause) = at {
-        out = format!("{out}: {cause}");
-        at = cause.source();
-    }
-    out
 }
 
 fn head(input: &mut impl Read) -> Result<Head, SourceError> {

@@ -4,8 +4,8 @@ use kenh_broker::kafka::cluster::{Profile, check_cluster};
 use kenh_broker::kafka::{KafkaLog, Options};
 
 use super::{Report, Verdict};
-use crate::commands::chain;
 use crate::config::Kafka;
+use kenh_domain::error::chain;
 
 const SETTINGS: &str = "cluster settings";
 

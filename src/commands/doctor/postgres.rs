@@ -1,10 +1,10 @@
 //! Can copies be kept in the PostgreSQL that the configuration names?
 
 use kenh_consumers::store::postgres::check as look;
+use kenh_domain::error::chain;
 use kenh_domain::names::Agency;
 
 use super::{Report, Verdict};
-use crate::commands::chain;
 use crate::config::{Config, Postgres, Store};
 
 const ANSWERS: &str = "PostgreSQL answers";

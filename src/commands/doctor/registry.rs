@@ -4,8 +4,9 @@ use kenh_broker::registry::{RegistryClient, RegistryError};
 use kenh_domain::control::ControlSet;
 
 use super::{Report, Verdict};
-use crate::commands::{chain, elsewhere};
+use crate::commands::elsewhere;
 use crate::config::Registry;
+use kenh_domain::error::chain;
 
 const ANSWERS: &str = "the other registry answers";
 const IDS: &str = "schema ids mean the same there";
