@@ -136,3 +136,25 @@ pub fn control_record(at_ms: i64, event: ControlEvent) -> Bytes {
     let record = ControlRecord { format: FORMAT, at_ms, event, signatures: Vec::new() };
     serde_json::to_vec(&record).unwrap().into()
 }
+
+/// Records of the shipped units as lines of JSON: the communes in which the samples of people live, before July 2025 and
+/// since, and one in Hà Nội. A bus that has them admits the samples.
+///
+/// # Panics
+/// When the shipped example is no JSON.
+#[must_use]
+pub fn communes() -> String {
+    let text = include_str!("../../schemas/don-vi-hanh-chinh/examples/valid/commune.json");
+    let now: serde_json::Value = serde_json::from_str(text).expect("an example is JSON");
+    let with = |fields: &[(&str, serde_json::Value)]| {
+        let mut unit = now.clone();
+        for (field, value) in fields {
+            unit[*field] = value.clone();
+        }
+        unit
+    };
+    let none = serde_json::json!([]);
+    let before = [("HieuLucTu", "2025-03-01".into()), ("HieuLucDen", "2025-06-30".into()), ("KeThua", none.clone())];
+    let elsewhere = [("Ma", "00004".into()), ("CapTren", "01".into()), ("MaTinh", "01".into()), ("KeThua", none)];
+    format!("{}\n{now}\n{}\n", with(&before), with(&elsewhere))
+}

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use kenh_testkit::builders;
 use kenh_testkit::outside::without_our_environment;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -112,17 +113,11 @@ impl Place {
         place
     }
 
-    /// Submits the commune that the samples of people live in, as it was before July 2025 and since.
+    /// Submits what people need to be admitted: the communes that the samples of them live in.
     pub fn communes(&self) {
-        let text = include_str!("../../schemas/don-vi-hanh-chinh/examples/valid/commune.json");
-        let now: Value = serde_json::from_str(text).unwrap();
-        let mut before = now.clone();
-        before["HieuLucTu"] = "2025-03-01".into();
-        before["HieuLucDen"] = "2025-06-30".into();
-        before["KeThua"] = Value::Array(Vec::new());
-        let file = self.write("communes.jsonl", format!("{before}\n{now}\n"));
+        let file = self.write("communes.jsonl", builders::communes());
         self.kenh(["produce".as_ref(), "don-vi-hanh-chinh".as_ref(), "--from".as_ref(), file.as_os_str()]).ok();
-        std::fs::remove_file(file).unwrap();
+        fs::remove_file(file).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -1,23 +1,12 @@
 //! The communes of the shipped people are the records of the shipped units.
 
+use kenh_testkit::builders;
 use serde_json::{Value, json};
 
 use crate::bad_input::person;
 use crate::harness::{Place, Said};
 
 const CONTRACT: &str = "schemas/dan-cu/contract.yaml";
-
-/// The commune that the samples of people live in, since a day.
-fn commune(since: &str) -> Value {
-    let text = include_str!("../../schemas/don-vi-hanh-chinh/examples/valid/commune.json");
-    let mut unit: Value = serde_json::from_str(text).unwrap();
-    unit["HieuLucTu"] = since.into();
-    if since != "2025-07-01" {
-        unit["HieuLucDen"] = "2025-06-30".into();
-        unit["KeThua"] = json!([]);
-    }
-    unit
-}
 
 fn lines(records: impl IntoIterator<Item = Value>) -> String {
     records.into_iter().map(|record| format!("{record}\n")).collect()
@@ -46,8 +35,8 @@ fn a_new_code_is_a_record_and_no_new_contract() {
     let checked = place.kenh(["check", "dan-cu", "--from", "people.jsonl", "--output", "json"]).exits(3).json();
     assert_eq!((&checked["notAsked"], &checked["rejections"][0]["rule"]), (&json!([]), &json!("code-list")));
 
-    place.write("units.jsonl", lines([commune("2025-03-01"), commune("2025-07-01")]));
-    assert_eq!(produce(&place, "don-vi-hanh-chinh", "units.jsonl").ok().json()["admitted"], 2);
+    place.write("units.jsonl", builders::communes());
+    assert_eq!(produce(&place, "don-vi-hanh-chinh", "units.jsonl").ok().json()["admitted"], 3);
     assert_eq!(produce(&place, "dan-cu", "people.jsonl").ok().json()["admitted"], 2);
 
     // The commune bears its code since another day.

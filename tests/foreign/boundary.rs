@@ -9,10 +9,11 @@ use kenh_broker::kafka::{KafkaLog, Options};
 use kenh_domain::confirm::{Claim, Confirmation};
 use kenh_domain::log::{Log as _, TopicPartition};
 use kenh_domain::names::Principal;
+use kenh_testkit::builders;
 use kenh_testkit::kafka::Cluster;
 use serde_json::{Value, json};
 
-use crate::bus::{Node, client, command, communes, example, in_ha_noi, repository, said, set_up, until};
+use crate::bus::{Node, client, command, example, in_ha_noi, repository, said, set_up, until};
 
 /// People submitted, of whom every third lives where H29 has no right to the row.
 const PEOPLE: u64 = 90;
@@ -139,7 +140,7 @@ fn an_agency_runs_kenh_and_python_under_its_own_certificate_and_nobody_elses() {
     // Whoever keeps the list of communes says where people may live.
     let units = Party::new(&cluster, "g09-source", 1);
     let file = units.node.data.join("communes.jsonl");
-    std::fs::write(&file, communes()).unwrap();
+    std::fs::write(&file, builders::communes()).unwrap();
     let produce = ["produce", "don-vi-hanh-chinh", "--from", file.to_str().unwrap()];
     until("the list's provider to have its contract card", || units.kenh(&produce).status.success().then_some(()));
 

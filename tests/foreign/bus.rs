@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use kenh_testkit::builders;
 use kenh_testkit::kafka::Cluster;
 use kenh_testkit::outside::without_our_environment;
 use serde_json::{Value, json};
@@ -165,7 +166,7 @@ impl Node {
     /// Submits the communes that [`example`] lives in, as G09.
     pub fn submit_communes(&self) {
         let file = self.data.with_extension("communes.jsonl");
-        std::fs::write(&file, communes()).unwrap();
+        std::fs::write(&file, builders::communes()).unwrap();
         said("kenh produce", self.kenh(&["produce", "don-vi-hanh-chinh", "--from", file.to_str().unwrap()]));
         std::fs::remove_file(file).unwrap();
     }
@@ -237,22 +238,6 @@ fn move_away(node: &Node) {
     node.submit("2", &MOVED.map(|id| in_ha_noi(example(id))));
     until("those who left", || rows().filter(|rows| *rows == before));
     assert_eq!(node.left("H29", "dan-cu"), left + MOVED.len() as u64);
-}
-
-/// The communes that [`example`] lives in and moves to, as lines of JSON.
-pub fn communes() -> String {
-    let file = repository().join("schemas/don-vi-hanh-chinh/examples/valid/commune.json");
-    let unit: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    let with = |(code, since): (&Value, &Value)| {
-        let mut unit = unit.clone();
-        (unit["Ma"], unit["HieuLucTu"]) = (code.clone(), since.clone());
-        format!("{unit}\n")
-    };
-    let (here, there) = (example(""), in_ha_noi(example("")));
-    let lived = [&here["NoiOHienTai"], &here["ThuongTru"], &there["NoiOHienTai"]];
-    let mut lines: Vec<String> = lived.iter().map(|lived| with((&lived["MaXa"], &lived["MaXaTu"]))).collect();
-    lines.dedup();
-    lines.concat()
 }
 
 /// The woman of the shipped example, who lives among H29's rows, under another personal ID.

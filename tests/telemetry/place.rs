@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Once;
 use std::time::Duration;
 
+use kenh_testkit::builders;
 use kenh_testkit::outside::without_our_environment;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -65,15 +66,9 @@ impl Place {
         place
     }
 
-    /// Submits the commune that the samples of people live in, as it was before July 2025 and since.
+    /// Submits the communes that the samples of people live in.
     fn communes(&self) {
-        let text = include_str!("../../schemas/don-vi-hanh-chinh/examples/valid/commune.json");
-        let now: Value = serde_json::from_str(text).unwrap();
-        let mut before = now.clone();
-        before["HieuLucTu"] = "2025-03-01".into();
-        before["HieuLucDen"] = "2025-06-30".into();
-        before["KeThua"] = Value::Array(Vec::new());
-        fs::write(self.path("communes.jsonl"), format!("{before}\n{now}\n")).unwrap();
+        fs::write(self.path("communes.jsonl"), builders::communes()).unwrap();
         let mut command = self.kenh(None);
         let done = command.args(["produce", "don-vi-hanh-chinh", "--from", "communes.jsonl"]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

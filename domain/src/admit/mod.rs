@@ -376,7 +376,8 @@ impl Rules {
     }
 
     /// Every rule that a record alone breaks, at most [`MAX_VIOLATIONS`] of those that refuse it: what an offline check
-    /// shows. `lists` are code lists on the bus as somebody has read them, [`CodeLists::NotAsked`] where nobody has. `scratch` holds its field boundaries afterwards, unless its bytes do not follow the schema.
+    /// shows. `lists` are code lists on the bus as somebody has read them, [`CodeLists::NotAsked`] where nobody has.
+    /// `scratch` holds its field boundaries afterwards, unless its bytes do not follow the schema.
     #[must_use]
     pub fn check_record(
         &self,

@@ -342,9 +342,9 @@ fn machine_made(activation: &Activation, at_ms: i64) -> Result<(), TrustError> {
 }
 
 /// No grant holds beyond its last day, or for longer than its duration, whatever calendar is counted by: years of 366
-/// days, months of 31, and a day for its last one. None gives personal data for more than a year, and one for an emergency names its template: what
-/// that allows is held by `kenh apply` and shown by the review, since templates are no part of the log. (That an emergency
-/// is over in 72 hours holds on every bus, see [`ControlSet::apply`].)
+/// days, months of 31, and a day for its last one. None gives personal data for more than a year, and one for an
+/// emergency names its template: what that allows is held by `kenh apply` and shown by the review, since templates are no
+/// part of the log. (That an emergency is over in 72 hours holds on every bus, see [`ControlSet::apply`].)
 fn ends_in_time(set: &ControlSet, grant: &Grant, from_ms: i64, ends_ms: i64) -> Result<(), TrustError> {
     let unfit = |why: String| Err(TrustError::Unfit(format!("grant {} {why}", grant.id)));
     let holds_ms = ends_ms.saturating_sub(from_ms);

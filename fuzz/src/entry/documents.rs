@@ -189,7 +189,7 @@ pub mod seeds {
 
     pub fn control() -> Vec<Vec<u8>> {
         let events = &ground().events;
-        // A frozen code list makes a contract too long to be a good seed.
+        // What is too long makes no good seed.
         let small: Vec<_> = events.iter().filter(|e| e.len() < 8_192).cloned().collect();
         let mut all = vec![small.join(&b'\n')];
         all.extend(small);
