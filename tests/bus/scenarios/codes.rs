@@ -151,6 +151,28 @@ fn what_is_decided_again_asks_the_list_that_its_marker_names() {
     }
 }
 
+/// A router that dies between the commit of a code and the marker that names it: where inputs are decided again under the
+/// marker that stood, they ask the list that it names, and not what the log holds by now (docs/adr/0006).
+#[test]
+fn a_list_that_no_marker_names_yet_is_not_asked() {
+    let mut bus = bus(Ground::memory());
+    bus.send_to(UNITS, &[unit("00001", FIRST, 1, None, 3)]);
+    bus.settle();
+    bus.send_to(HOMES, &[home("b", 1, ("00001", FIRST), ("", ""))]);
+    bus.settle();
+    bus.send_to(UNITS, &[unit("00002", FIRST, 1, None, 3)]);
+    while !matches!(bus.turn_router(Duration::ZERO), kenh_router::Turn::Decided { .. }) {}
+    bus.crash_router();
+    let early = home("a", 1, ("00002", FIRST), ("", ""));
+    refused(&mut bus, &early);
+    bus.settle();
+    bus.check();
+    assert_eq!(bus.rules_of("G01", HOMES), ["code-list"]);
+    bus.send_to(HOMES, &[early]);
+    bus.settle();
+    bus.check();
+}
+
 fn a_code_list_is_a_dataset_and_an_old_code_is_right_in_an_old_record(ground: &dyn Fn() -> Ground) {
     let mut bus = bus(ground());
     // No record, no code.
