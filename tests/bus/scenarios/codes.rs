@@ -131,7 +131,7 @@ fn bus(ground: Ground) -> Bus {
 
 /// What a commit of which nobody knows the outcome may have held is decided again, and comes out as it did.
 #[test]
-fn what_is_decided_again_asks_the_list_that_its_marker_names() {
+fn what_is_decided_again_comes_out_as_it_did() {
     for fault in [CommitFault::UnclearLost, CommitFault::UnclearWritten] {
         let mut bus = bus(Ground::memory());
         bus.send_to(UNITS, &[unit("00001", FIRST, 1, None, 3)]);
